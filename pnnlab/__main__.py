@@ -1,0 +1,5 @@
+"""`python -m pnnlab`: the command line."""
+
+from pnnlab.cli import main
+
+main()

@@ -1,0 +1,155 @@
+"""A device that makes voltages."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, final
+
+import numpy as np
+import numpy.typing as npt
+
+from pnnlab.devices._device import Device, State
+from pnnlab.devices._trigger import Setpoint, Trigger
+from pnnlab.errors import AbilityError, SetpointError
+
+__all__ = ["DAC"]
+
+VoltArray = npt.NDArray[np.floating]
+
+
+class DAC(Device):
+    """The role of a digital-to-analog converter: volts on channels, static or as waveforms."""
+
+    quantities: ClassVar[Mapping[str, str]] = {"voltage": "V"}
+
+    # What a driver tells
+
+    @property
+    @abstractmethod
+    def n_channels(self) -> int:
+        """Return the number of output channels."""
+
+    @property
+    @abstractmethod
+    def max_rate_hz(self) -> float:
+        """Return the highest sample rate of a waveform in Hz."""
+
+    @property
+    @abstractmethod
+    def max_samples(self) -> int:
+        """Return how many samples a channel's waveform memory holds; 0 where there are no waveforms."""
+
+    @property
+    @abstractmethod
+    def triggers(self) -> frozenset[Trigger]:
+        """Return what can start a waveform."""
+
+    @property
+    @abstractmethod
+    def present_v(self) -> VoltArray:
+        """Return the voltages at the outputs now in V, shape `(n_channels,)`."""
+
+    # What a user calls
+
+    @final
+    def write(self, volts: VoltArray) -> Setpoint:
+        """Put constant voltages on all channels.
+
+        Args:
+            volts: Shape `(n_channels,)`, in V.
+
+        Raises:
+            SetpointError: Wrong shape, outside the limits or too steep; nothing was sent.
+        """
+        self._require(State.OPEN)
+        if volts.shape != (self.n_channels,):
+            raise SetpointError(
+                f"{self.name}: voltages have shape {volts.shape}, expected {(self.n_channels,)}; nothing was sent"
+            )
+        limits, who = self.limits("voltage"), f"{self.name}: voltage"
+        limits.check(volts, who=who, unit="V")
+        now_s = self.clock.now_s()
+        if np.isfinite(limits.slew_per_s):
+            since_s = now_s - self._written_s
+            limits.check_slew(self._call(lambda: self.present_v), volts[None], since_s, who=who, unit="V")
+        realised = self._realise(volts)
+        setpoint = Setpoint(self._next_tokens(1), volts, realised, now_s)
+        self._call(self._write, realised)
+        self._written_s = now_s
+        return setpoint
+
+    @final
+    def ramp(self, volts: VoltArray, *, step_s: float = 1e-3) -> Setpoint:
+        """Walk to constant voltages at the slew limit in steps of `step_s`; blocks until it is there.
+
+        Args:
+            volts: Shape `(n_channels,)`, in V.
+            step_s: Time between two steps in s.
+
+        Raises:
+            SetpointError: Wrong shape or outside the limits; nothing was sent.
+        """
+        slew = self.limits("voltage").slew_per_s
+        start = self._call(lambda: self.present_v)
+        if volts.shape != start.shape or np.isinf(slew):
+            return self.write(volts)
+        self.limits("voltage").check(volts, who=f"{self.name}: voltage", unit="V")
+        n_steps = max(1, int(np.ceil(np.abs(volts - start).max() / (slew * step_s) - 1e-9)))
+        for k in range(1, n_steps + 1):
+            self.clock.sleep_until(self._written_s + step_s)
+            setpoint = self.write(start + (volts - start) * (k / n_steps))
+        return setpoint
+
+    @final
+    def arm_waveform(self, volts: VoltArray, *, rate_hz: float, trigger: Trigger) -> Setpoint:
+        """Load one waveform for all channels; `start` (and then the trigger) plays it once and holds its last value.
+
+        Args:
+            volts: Shape `(n_samples, n_channels)`, in V.
+            rate_hz: Samples per second.
+            trigger: What starts it.
+
+        Raises:
+            SetpointError: Wrong shape, outside the limits, too fast or too steep; nothing was sent.
+            AbilityError: No room for it, or no such trigger.
+        """
+        self._require(State.OPEN)
+        self._require_trigger(trigger, self.triggers)
+        if volts.ndim != 2 or volts.shape[1] != self.n_channels or len(volts) == 0:
+            raise SetpointError(
+                f"{self.name}: waveform has shape {volts.shape}, expected (n_samples, {self.n_channels}); "
+                "nothing was sent"
+            )
+        if len(volts) > self.max_samples:
+            raise AbilityError(
+                f"{self.name}: a waveform of {len(volts)} samples is asked for, the memory holds {self.max_samples}"
+            )
+        if not 0 < rate_hz <= self.max_rate_hz:
+            raise SetpointError(
+                f"{self.name}: {rate_hz:g} samples/s are asked for, allowed is up to {self.max_rate_hz:g} Hz; "
+                "nothing was sent"
+            )
+        limits, who = self.limits("voltage"), f"{self.name}: voltage"
+        limits.check(volts, who=who, unit="V")
+        if np.isfinite(limits.slew_per_s):
+            limits.check_slew(self._call(lambda: self.present_v), volts, 1 / rate_hz, who=who, unit="V")
+        realised = self._realise(volts)
+        setpoint = Setpoint(self._next_tokens(1), volts, realised, self.clock.now_s())
+        self._arm(self._arm_waveform, realised, rate_hz, trigger)
+        return setpoint
+
+    # Hooks of a driver
+
+    _written_s: float = -np.inf
+    """Bench time of the last static write; before the first the outputs have been still for ever."""
+
+    def _realise(self, volts: VoltArray) -> VoltArray:
+        """Return the voltages that the converter makes of legal ones (its nearest codes), same shape."""
+        return volts
+
+    @abstractmethod
+    def _write(self, volts: VoltArray) -> None:
+        """Put realised voltages, shape `(n_channels,)`, on the outputs."""
+
+    def _arm_waveform(self, volts: VoltArray, rate_hz: float, trigger: Trigger) -> None:
+        """Load a realised waveform, shape `(n_samples, n_channels)`, and be ready for `_start`."""
+        raise self._unable("play waveforms")

@@ -1,0 +1,124 @@
+"""Everything that pnnlab raises on purpose.
+
+```
+PnnlabError
+├── BenchFileError        the bench file is wrong; no device was touched
+├── BenchError            devices could not be opened or closed; holds every failure
+├── SetpointError         a value was refused; nothing was sent to the device
+├── DeviceError           a device was touched and did not do what was asked
+│   ├── StateError        the device is in the wrong state for this call
+│   ├── IdentityError     another instrument answered than the bench file expects
+│   ├── AcquisitionError  a reading is late, lost, repeated or incomplete
+│   └── AbilityError      the device cannot do this at all
+├── TwinError             a digital twin does not fit the system, or its fit went wrong
+└── RunError              a run folder, checkpoint or recipe cannot be used
+```
+
+The class tells whether hardware was touched: up to and including `SetpointError` it was not.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+__all__ = [
+    "AbilityError",
+    "AcquisitionError",
+    "BenchError",
+    "BenchFileError",
+    "DeviceError",
+    "IdentityError",
+    "PnnlabError",
+    "Problem",
+    "RunError",
+    "SetpointError",
+    "StateError",
+    "TwinError",
+]
+
+
+class PnnlabError(Exception):
+    """Base of all errors that pnnlab raises on purpose; its text is meant for a person."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong in a file.
+
+    Attributes:
+        file: Name of the file as the user gave it.
+        line: Line number, counted from 1; 0 where the whole file is meant.
+        key: Dotted path of the key, as `devices.slm.limits.level`.
+        found: What stands there.
+        allowed: What may stand there, and what to do.
+    """
+
+    file: str
+    line: int
+    key: str
+    found: str
+    allowed: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        key = f"{self.key}: " if self.key else ""
+        return f"{place}: {key}{self.found}; {self.allowed}"
+
+
+class BenchFileError(PnnlabError):
+    """The bench file has problems; all of them are listed, and no device was touched.
+
+    Attributes:
+        problems: Every problem found, in the order of the lines.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        count = len(self.problems)
+        head = f"{count} problem{'s' if count != 1 else ''} in the bench file"
+        super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
+
+
+class BenchError(PnnlabError):
+    """Some devices failed while the bench opened or closed; every failure is listed.
+
+    Attributes:
+        failures: Device name to the error that it raised.
+    """
+
+    def __init__(self, action: str, failures: Mapping[str, Exception]) -> None:
+        self.failures = dict(failures)
+        lines = [f"{len(failures)} of the bench's devices could not be {action}"]
+        lines += [f"  {name}: {type(error).__name__}: {error}" for name, error in failures.items()]
+        super().__init__("\n".join(lines))
+
+
+class SetpointError(PnnlabError, ValueError):
+    """A value lies outside what is allowed; it was refused before anything was sent."""
+
+
+class DeviceError(PnnlabError):
+    """A device was touched and did not do what was asked."""
+
+
+class StateError(DeviceError):
+    """The device is in the wrong state of its life for this call."""
+
+
+class IdentityError(DeviceError):
+    """The instrument that answered is not the one the bench file names."""
+
+
+class AcquisitionError(DeviceError):
+    """A reading is late, lost, repeated or incomplete; none of the batch is returned."""
+
+
+class AbilityError(DeviceError):
+    """The device cannot do what was asked, whatever its state."""
+
+
+class TwinError(PnnlabError):
+    """A digital twin does not fit its system, or fitting it went wrong."""
+
+
+class RunError(PnnlabError):
+    """A run folder, a checkpoint or a training recipe cannot be used."""

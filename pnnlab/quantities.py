@@ -1,0 +1,151 @@
+"""Physical quantities at the boundary: text with a unit in, SI numbers out.
+
+In a bench file a quantity is written with its unit (`"16.7 ms"`, `"±5 V"`, `"8 um"`); inside pnnlab it is a
+float in SI units whose name carries the unit (`exposure_s`). A field annotated with one of the types below
+reads both: text anywhere, and a bare number only from Python code, never from a file (validation context
+`FROM_FILE`), where a forgotten unit must not become a wrong exposure.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
+
+if TYPE_CHECKING:
+    import pint
+
+__all__ = [
+    "FROM_FILE",
+    "Amps",
+    "FrozenModel",
+    "Hertz",
+    "Metres",
+    "Ohms",
+    "Radians",
+    "Seconds",
+    "Siemens",
+    "Volts",
+    "VoltsPerSecond",
+    "parse_quantity",
+    "parse_range",
+]
+
+FROM_FILE: Final[Mapping[str, bool]] = {"from_file": True}
+"""Validation context for data that comes from a file: a bare number where a unit is due is an error."""
+
+_EXAMPLES: Final[Mapping[str, str]] = {
+    "s": "16.7 ms", "m": "8 um", "Hz": "60 Hz", "V": "1.8 V", "A": "5 uA", "S": "25 uS", "ohm": "1 ohm",
+    "rad": "0.5 rad", "V/s": "10 V/s", "S/s": "1 uS/s",
+}  # fmt: skip
+_SUFFIXES: Final = ("_s", "_m", "_hz", "_v", "_a", "_siemens", "_rad", "_ohm", "_v_per_s")
+
+
+@cache
+def _registry() -> "pint.UnitRegistry[float]":
+    import pint  # the slowest import of a bench file without quantities; it is needed only once one is read
+
+    return pint.UnitRegistry()
+
+
+def parse_quantity(text: str, unit: str) -> float:
+    """Return the SI value of a quantity written with its unit.
+
+    Args:
+        text: As `"16.7 ms"`.
+        unit: The SI unit wanted, as `"s"`.
+
+    Raises:
+        ValueError: The text is no quantity of this kind; the message says what is expected.
+    """
+    import pint
+
+    if unit == "":
+        return _finite(float(text), text)
+    example = _EXAMPLES.get(unit, f"1 {unit}")
+    try:
+        value = float(_registry().Quantity(text).to(unit).magnitude)
+    except pint.DimensionalityError as error:
+        raise ValueError(f"{text!r} is no quantity in {unit}; write it as {example!r}") from error
+    except pint.UndefinedUnitError as error:
+        raise ValueError(f"{text!r} has an unknown unit; write it in {unit}, as {example!r}") from error
+    except Exception as error:
+        # pint parses with a tokenizer and an evaluator: garbage surfaces as many kinds of error
+        raise ValueError(f"{text!r} is no quantity; write a number and its unit, as {example!r}") from error
+    return _finite(value, text)
+
+
+def parse_range(text: str, unit: str) -> tuple[float, float]:
+    """Return the SI bounds of a range: `"±5 V"`, `"0 V to 1.8 V"` or, without a unit, `"0 to 255"`.
+
+    Raises:
+        ValueError: The text is no range, or its lower end lies above its upper end.
+    """
+    stripped = text.strip()
+    for sign in ("±", "+/-", "+-"):
+        if stripped.startswith(sign):
+            high = parse_quantity(stripped[len(sign) :].strip(), unit)
+            low = -high
+            break
+    else:
+        low_text, to, high_text = stripped.partition(" to ")
+        if not to:
+            example = f"0 {unit} to 5 {unit}" if unit else "0 to 255"
+            raise ValueError(f"{text!r} is no range; write it as {example!r}" + (f" or '±5 {unit}'" if unit else ""))
+        low, high = parse_quantity(low_text.strip(), unit), parse_quantity(high_text.strip(), unit)
+    if low > high:
+        raise ValueError(f"{text!r} runs downwards; write the lower end first")
+    return low, high
+
+
+def _finite(value: float, text: object) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{text!r} is not finite; write a finite number")
+    return value
+
+
+def _quantity(unit: str) -> tuple[BeforeValidator, WithJsonSchema]:
+    example = _EXAMPLES[unit]
+
+    def read(value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str):
+            return parse_quantity(value, unit)
+        from_file = bool(info.context and info.context.get("from_file"))
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"a quantity in {unit} is due here; write it as {example!r}")
+        if from_file:
+            raise ValueError(f"the number {value} has no unit; write it in {unit}, as {example!r}")
+        return _finite(float(value), value)
+
+    schema = {"type": "string", "description": f"a quantity in {unit}, as {example!r}"}
+    return BeforeValidator(read), WithJsonSchema(schema)
+
+
+Seconds = Annotated[float, *_quantity("s")]
+Metres = Annotated[float, *_quantity("m")]
+Hertz = Annotated[float, *_quantity("Hz")]
+Volts = Annotated[float, *_quantity("V")]
+Amps = Annotated[float, *_quantity("A")]
+Siemens = Annotated[float, *_quantity("S")]
+Ohms = Annotated[float, *_quantity("ohm")]
+Radians = Annotated[float, *_quantity("rad")]
+VoltsPerSecond = Annotated[float, *_quantity("V/s")]
+
+
+def _without_unit(name: str) -> str:
+    for suffix in sorted(_SUFFIXES, key=len, reverse=True):
+        if name.endswith(suffix):
+            return name.removesuffix(suffix)
+    return name
+
+
+class FrozenModel(BaseModel):
+    """A frozen piece of configuration; unknown keys are refused.
+
+    In a file the unit stands in the value, so a field `exposure_s` is written `exposure: "2 ms"`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=_without_unit, populate_by_name=True, allow_inf_nan=False
+    )

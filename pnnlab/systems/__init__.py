@@ -1,0 +1,36 @@
+"""Devices wired into trainable maps y = f(x, θ): one file a wiring (numpy, no torch)."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from pnnlab.systems._array import A
+from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
+from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
+from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
+from pnnlab.systems._system import ControlRange, FloatArray, Measurement, System, SystemConfig
+
+__all__ = [
+    "A",
+    "ControlRange",
+    "CrossbarSystem",
+    "CrossbarSystemConfig",
+    "DacAdc",
+    "DacAdcConfig",
+    "FloatArray",
+    "Measurement",
+    "SlmCamera",
+    "SlmCameraConfig",
+    "System",
+    "SystemConfig",
+    "system_kinds",
+]
+
+_KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
+    {"crossbar": CrossbarSystem, "dac-adc": DacAdc, "slm-camera": SlmCamera}
+)
+
+
+def system_kinds() -> Mapping[str, type[System]]:
+    """Return every kind that an entry below `systems:` of a bench file may have, with its class."""
+    return _KINDS
