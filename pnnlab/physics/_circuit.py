@@ -1,14 +1,12 @@
 """A network of driven, damped, nonlinear oscillators between a DAC and an ADC."""
 
-import copy
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from pnnlab.physics._fingerprint import fingerprint
-from pnnlab.physics._quantity import register_quantity
+from pnnlab.physics._quantity import Derived, register_quantity
 
 __all__ = ["OscillatorNetwork"]
 
@@ -93,7 +91,7 @@ class OscillatorNetwork(nn.Module):
                 raise ValueError(f"oscillator network: {name} is {setting:g}, expected a finite number above 0")
         self.reference_hz, self.sample_rate_hz, self.bandwidth_hz = reference_hz, sample_rate_hz, bandwidth_hz
         self.saturation_v, self.substeps = saturation_v, substeps
-        self._cached: _Propagator | None = None
+        self._derived = Derived[_Propagator]()
 
     @classmethod
     def random(
@@ -116,9 +114,8 @@ class OscillatorNetwork(nn.Module):
     ) -> "OscillatorNetwork":
         """Return a network drawn at random: a nominal design, the same for the same generator.
 
-        Natural frequencies are spread evenly on a logarithmic scale from half to twice the reference. With the
-        defaults and drives of up to 1 V, the cubic force changes the output by 20 % to 130 % of its standard
-        deviation.
+        With the defaults and drives of up to 1 V, the cubic force changes the output by 20 % to 130 % of its
+        standard deviation. Frequencies lie between half and twice the reference; springs are positive: always stable.
 
         Args:
             n_oscillators: Number of oscillators.
@@ -136,24 +133,20 @@ class OscillatorNetwork(nn.Module):
             substeps: See the class.
             dtype: Type of the tensors.
         """
-        device = generator.device
 
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=dtype, device=device)
+        def empty(*shape: int) -> Tensor:
+            return torch.empty(shape, dtype=dtype, device=generator.device)
 
-        def uniform(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator, dtype=dtype, device=device)
-
-        frequency = 2.0 ** (2.0 * uniform(n_oscillators) - 1.0)
-        springs = uniform(n_oscillators, n_oscillators).triu(1)
+        frequency = 2.0 ** empty(n_oscillators).uniform_(-1.0, 1.0, generator=generator)
+        springs = empty(n_oscillators, n_oscillators).uniform_(generator=generator).triu(1)
         return cls(
             frequency,
-            (0.5 + uniform(n_oscillators)) / quality,
+            empty(n_oscillators).uniform_(0.5, 1.5, generator=generator) / quality,
             cubic * frequency**2,
-            # positive springs only, as capacitors or plates have: the network is stable whatever is drawn
             (2.0 * coupling / max(n_oscillators - 1, 1)) * (springs + springs.mT),
-            gain * frequency.unsqueeze(-1) ** 2 * normal(n_oscillators, n_in) / math.sqrt(n_in),
-            normal(n_out, n_oscillators) / math.sqrt(n_oscillators),
+            frequency.unsqueeze(-1) ** 2
+            * empty(n_oscillators, n_in).normal_(0.0, gain / n_in**0.5, generator=generator),
+            empty(n_out, n_oscillators).normal_(0.0, n_oscillators**-0.5, generator=generator),
             reference_hz=reference_hz,
             sample_rate_hz=sample_rate_hz,
             bandwidth_hz=bandwidth_hz,
@@ -161,7 +154,6 @@ class OscillatorNetwork(nn.Module):
             substeps=substeps,
         )
 
-    @torch.no_grad()
     def perturbed(self, strength: float, generator: torch.Generator) -> "OscillatorNetwork":
         """Return a copy whose components differ, as two boards of one design do.
 
@@ -174,14 +166,22 @@ class OscillatorNetwork(nn.Module):
         """
         if not 0.0 <= strength < math.inf:
             raise ValueError(f"oscillator network: component spread is {strength:g}, expected at least 0")
-        other = copy.deepcopy(self)
+        values: list[Tensor] = []
         for name in _QUANTITIES:
-            value: Tensor = getattr(other, name)
+            value: Tensor = getattr(self, name)
             xi = torch.randn(value.shape, generator=generator, dtype=value.dtype, device=value.device)
             if name == "coupling":
                 xi = xi.triu(1) + xi.triu(1).mT
-            value.mul_(torch.exp(strength * xi))
-        return other
+            spread = value.detach() * torch.exp(strength * xi)
+            values.append(nn.Parameter(spread, value.requires_grad) if isinstance(value, nn.Parameter) else spread)
+        return OscillatorNetwork(
+            *values,
+            reference_hz=self.reference_hz,
+            sample_rate_hz=self.sample_rate_hz,
+            bandwidth_hz=self.bandwidth_hz,
+            saturation_v=self.saturation_v,
+            substeps=self.substeps,
+        )
 
     @property
     def state_size(self) -> int:
@@ -230,17 +230,11 @@ class OscillatorNetwork(nn.Module):
         return self.saturation_v * torch.tanh(linear / self.saturation_v), state
 
     def _propagator(self, dtype: torch.dtype) -> "_Propagator":
-        quantities = [getattr(self, name) for name in _QUANTITIES]
-        learning = torch.is_grad_enabled() and any(quantity.requires_grad for quantity in quantities)
-        key = (dtype, self.substeps, *(fingerprint(quantity) for quantity in quantities))
-        if not learning and self._cached is not None and self._cached.key == key:
-            return self._cached
-        with torch.inference_mode(False), torch.set_grad_enabled(learning):
-            propagator = self._new_propagator(key, dtype)
-        self._cached = None if learning else propagator
-        return propagator
+        quantities = [self.frequency, self.damping, self.cubic, self.coupling, self.input_gain]
+        # a deep copy's tensors start counting versions anew, so its own identity belongs to the key
+        return self._derived.of(quantities, (id(self), dtype, self.substeps), lambda: self._new_propagator(dtype))
 
-    def _new_propagator(self, key: tuple[object, ...], dtype: torch.dtype) -> "_Propagator":
+    def _new_propagator(self, dtype: torch.dtype) -> "_Propagator":
         """Return the exact linear step over one substep and the kick, computed in double precision."""
         n, n_in = self.n_oscillators, self.n_in
         step = 2.0 * math.pi * self.reference_hz / self.sample_rate_hz / self.substeps
@@ -260,21 +254,19 @@ class OscillatorNetwork(nn.Module):
         linear, driven = exponential[:size, :size].mT, exponential[:size, size:].mT
         kick = -step * self.cubic.double()
         kicked = kick.unsqueeze(-1) * linear[n : 2 * n]
-        return _Propagator(key, torch.cat((linear, kicked)).to(dtype), driven.to(dtype), kick.to(dtype))
+        return _Propagator(torch.cat((linear, kicked)).to(dtype), driven.to(dtype), kick.to(dtype))
 
 
 @dataclass(frozen=True)
 class _Propagator:
-    """One substep of a network, for row vectors, and for which tensors it holds.
+    """One substep of a network, for row vectors.
 
     Attributes:
-        key: The type and the state of the tensors it was computed from.
         step: From a state and the cubes of its positions to the next state, shape `(state_size + n, state_size)`.
         drive: From the held drive to what it adds to the next state, shape `(n_in, state_size)`.
         kick: Change of velocity for each cube of a position, shape `(n,)`.
     """
 
-    key: tuple[object, ...]
     step: Tensor
     drive: Tensor
     kick: Tensor

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from pnnlab.errors import SetpointError
-from pnnlab.physics._fingerprint import fingerprint
 from pnnlab.physics._memristor import Memristor, ProgrammedCells, conductance_at, read_noise_std
-from pnnlab.physics._quantity import register_quantity
+from pnnlab.physics._quantity import Derived, register_quantity
 from pnnlab.physics._wires import Wires, effective_conductance
 
 __all__ = ["Crossbar", "DifferentialPair", "multiply"]
@@ -81,7 +80,7 @@ class Crossbar(nn.Module):
         variance = None if read_std_siemens is None else _variance(read_std_siemens, conductance_siemens)
         self.register_buffer("read_variance", variance)
         self.wires = wires
-        self._cached: _Effective | None = None
+        self._derived = Derived[_Effective]()
 
     @classmethod
     def from_cells(cls, cells: ProgrammedCells, t_s: float = 0.0, *, wires: Wires | None = None) -> "Crossbar":
@@ -106,7 +105,6 @@ class Crossbar(nn.Module):
         self.conductance_siemens.copy_(g)
         noiseless = cells.model.read_noise is None
         self.read_variance = None if noiseless else _variance(read_noise_std(cells, t_s), self.conductance_siemens)
-        self._cached = None
 
     def effective_conductance(self) -> Tensor:
         """Return the matrix that the terminals show, in siemens, shape `(n_rows, n_cols)`."""
@@ -142,33 +140,30 @@ class Crossbar(nn.Module):
         return multiply(u, effective.matrix.mT, read_variance=variance, generator=generator)
 
     def _effective(self) -> "_Effective":
-        g, variance = self.conductance_siemens, self.read_variance
-        if self.wires is None:
-            return _Effective((), g, variance)
-        key = (*fingerprint(g), *(() if variance is None else fingerprint(variance)))
-        learning = g.requires_grad and torch.is_grad_enabled()
-        if not learning and self._cached is not None and self._cached.key == key:
-            return self._cached
-        # outside inference mode, whose tensors could not be used in a later training step
-        with torch.inference_mode(False), torch.set_grad_enabled(learning):
-            matrix = effective_conductance(g, self.wires)
-            if variance is not None:
-                # next to a strongly conducting cell, currents that sneak around can exceed those through a weak
-                # one: these say nothing of the weak cell's noise, which is at most what it is without wires
-                ratio = torch.where(g > 0.0, matrix / g, torch.ones_like(g)).detach().clamp(max=1.0)
-                variance = variance * ratio**2
-        effective = _Effective(key, matrix, variance)
-        self._cached = None if learning else effective
-        return effective
+        g, variance, wires = self.conductance_siemens, self.read_variance, self.wires
+        if wires is None:
+            return _Effective(g, variance)
+        quantities = [g] if variance is None else [g, variance]
+        # a deep copy's tensors start counting versions anew, so its own identity belongs to the key
+        return self._derived.of(quantities, (id(self), wires), lambda: _behind(wires, g, variance))
 
 
 @dataclass(frozen=True)
 class _Effective:
-    """What the terminals show: the matrix in siemens, its read variance, and for which tensors it holds."""
+    """What the terminals show: the matrix in siemens and its read variance, both `(n_rows, n_cols)`."""
 
-    key: tuple[int, ...]
     matrix: Tensor
     variance: Tensor | None
+
+
+def _behind(wires: Wires, g: Tensor, variance: Tensor | None) -> _Effective:
+    matrix = effective_conductance(g, wires)
+    if variance is not None:
+        # next to a strongly conducting cell, currents that sneak around can exceed those through a weak one: these
+        # say nothing of the weak cell's noise, which is at most what it is without wires
+        ratio = torch.where(g > 0.0, matrix / g, torch.ones_like(g)).detach().clamp(max=1.0)
+        variance = variance * ratio**2
+    return _Effective(matrix, variance)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ class TransmissionMatrix(nn.Module):
             )
         modes = bin_mean(field, (h // self.in_shape[0], w // self.in_shape[1])).flatten(-2)
         matrix = self._converted.of((self.matrix,), field.dtype, lambda: self.matrix.to(field.dtype))
-        return nn.functional.linear(modes, matrix).unflatten(-1, self.out_shape)
+        return nn.functional.linear(modes, matrix).reshape(*field.shape[:-2], *self.out_shape)
 
     def extra_repr(self) -> str:
         """Return the mode grids for `repr`."""
@@ -155,9 +155,7 @@ class PhaseScreens(nn.Module):
         self.padding = padding
         h, w = screens_rad.shape[-2:]
         self.spaces = nn.ModuleList(
-            AngularSpectrum(
-                (h, w), pitch_m=pitch_m, wavelength_m=wavelength_m, distance_m=distance, padding=padding
-            )
+            AngularSpectrum((h, w), pitch_m=pitch_m, wavelength_m=wavelength_m, distance_m=distance, padding=padding)
             for distance in distances_m
         )
 
@@ -201,9 +199,7 @@ class PhaseScreens(nn.Module):
         size = (len(distances_m) - 1, *shape)
         noise = torch.randn(size, generator=generator, dtype=torch.float64, device=generator.device)
         screens = torch.fft.ifft2(torch.fft.fft2(noise) * spectrum).real.to(dtype)
-        return cls(
-            screens, pitch_m=pitch_m, wavelength_m=wavelength_m, distances_m=distances_m, padding=padding
-        )
+        return cls(screens, pitch_m=pitch_m, wavelength_m=wavelength_m, distances_m=distances_m, padding=padding)
 
     def perturbed(self, strength: float, generator: torch.Generator) -> Self:
         """Return a medium whose screens have partly decorrelated from these.

@@ -153,7 +153,8 @@ class AngularSpectrum(nn.Module):
     def _to_window(self, spectrum: Tensor) -> Tensor:
         h, w = self.shape
         # A view would hold the memory of the padded grid for as long as the field lives.
-        return torch.fft.ifft2(spectrum)[..., :h, :w].contiguous()
+        padded: Tensor = torch.fft.ifft2(spectrum)
+        return padded[..., :h, :w].contiguous()
 
     def _spectrum(self) -> _Spectrum:
         n_y, n_x = self.padded_shape

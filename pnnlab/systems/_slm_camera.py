@@ -135,7 +135,12 @@ class SlmCamera(System):
     @property
     def n_in(self) -> int:
         """See `System.n_in`."""
-        return math.prod(self.config.encoder.inputs or self.config.encoder.macropixels)
+        return math.prod(self.input_shape)
+
+    @property
+    def input_shape(self) -> Grid:
+        """Return rows and columns of the inputs."""
+        return self.config.encoder.inputs or self.config.encoder.macropixels
 
     @property
     def n_controls(self) -> int:

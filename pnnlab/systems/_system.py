@@ -132,6 +132,11 @@ class System(ABC):
         """Whether all shots of a batch must have the same controls: setting them is slow or wears the device."""
         return False
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the sensing device can tell the truth (`expected`)."""
+        return isinstance(self.sensor, Oracle)
+
     # What a user calls
 
     @final

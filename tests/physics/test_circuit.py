@@ -212,7 +212,7 @@ def test_wrong_shapes_are_named(shape: tuple[int, ...], state_shape: tuple[int, 
 def test_wrong_settings_are_named() -> None:
     with pytest.raises(ValueError, match="bandwidth_hz is 0, expected"):
         network(bandwidth_hz=0.0)
-    with pytest.raises(ValueError, match="component spread is -0.1"):
+    with pytest.raises(ValueError, match=r"component spread is -0\.1"):
         network().perturbed(-0.1, seeded())
     values = [getattr(network(), name) for name in QUANTITIES]
     values[3] = values[3][:2]

@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -202,6 +203,19 @@ def test_wires_are_solved_once_for_the_same_conductances() -> None:
     second = crossbar.effective_conductance()
     torch.testing.assert_close(second, effective_conductance(crossbar.conductance_siemens, Wires(1.0, 1.0)))
     assert not torch.allclose(second, first, rtol=0.1)
+
+
+@pytest.mark.parametrize("n_writes", [1, 2, 3])
+def test_a_deep_copy_notices_its_own_changes(n_writes: int) -> None:
+    crossbar = Crossbar(conductances(4, 4), wires=Wires(1.0, 1.0))
+    for _ in range(2):
+        crossbar.conductance_siemens.mul_(0.5)
+    crossbar.effective_conductance()
+    other = copy.deepcopy(crossbar)
+    for _ in range(n_writes):
+        other.conductance_siemens.mul_(2.0)
+    expected = effective_conductance(other.conductance_siemens, Wires(1.0, 1.0))
+    torch.testing.assert_close(other.effective_conductance(), expected)
 
 
 def test_a_solution_found_in_inference_mode_serves_training() -> None:

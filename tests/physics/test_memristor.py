@@ -155,7 +155,12 @@ def test_falcone_relaxes_with_the_logarithm_of_time() -> None:
 # Currents in nA: the mean shift printed by a script of the fit's coefficients, the spread by hand.
 @pytest.mark.parametrize(
     ("current", "days", "mean", "std"),
-    [(800.0, 1.0, -24.85, 25.24), (800.0, 5.0, -37.86, 33.85), (1200.0, 1.0, -33.58, 25.55), (800.0, 0.5, -12.43, 22.5)],
+    [
+        (800.0, 1.0, -24.85, 25.24),
+        (800.0, 5.0, -37.86, 33.85),
+        (1200.0, 1.0, -33.58, 25.55),
+        (800.0, 0.5, -12.43, 22.5),
+    ],
 )
 def test_sonos_spreads_and_shifts_day_by_day(current: float, days: float, mean: float, std: float) -> None:
     na = 1e-9 / 0.1  # siemens a nanoampere at the read voltage
@@ -346,7 +351,7 @@ def test_wrong_models_and_times_are_named() -> None:
         Memristor("broken", "test", 2.0 * US, 1.0 * US)
     with pytest.raises(ValueError, match="n_levels is 1"):
         replace(PCM, n_levels=1)
-    with pytest.raises(ValueError, match="stuck fractions are 0.6 low and 0.5 high"):
+    with pytest.raises(ValueError, match=r"stuck fractions are 0\.6 low and 0\.5 high"):
         replace(PCM, stuck_low=0.6, stuck_high=0.5)
     with pytest.raises(ValueError, match=r"scales are 1 .*-1 \(drift\)"):
         replace(PCM, drift_scale=-1.0)

@@ -1,0 +1,16 @@
+"""Torch modules: the physical layer, its one autograd function, and the fixed structure between layers."""
+
+from pnnlab.nn._autograd import twin_vjp
+from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, record_shots
+from pnnlab.nn._structure import ClassBins, Reencode, Spread
+
+__all__ = [
+    "ClassBins",
+    "ForwardRule",
+    "PhysicalLayer",
+    "Reencode",
+    "Spread",
+    "interface_of",
+    "record_shots",
+    "twin_vjp",
+]

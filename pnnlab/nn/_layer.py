@@ -1,0 +1,137 @@
+"""A torch module whose forward pass is a measurement."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pnnlab.errors import TwinError
+from pnnlab.nn._autograd import measure, measured_forward
+from pnnlab.systems import ControlRange, Measurement, System
+from pnnlab.twins import DigitalTwin, Interface, ShotSet
+
+__all__ = ["ForwardRule", "PhysicalLayer", "interface_of", "record_shots"]
+
+
+class ForwardRule(StrEnum):
+    """Where a layer's outputs come from, and its gradients."""
+
+    MEASURED = "measured"
+    """Outputs from the bench, gradients from the twin at the measured point: physics-aware."""
+    TWIN = "twin"
+    """Outputs and gradients from the twin; the bench is not touched: in silico."""
+
+
+class PhysicalLayer(nn.Module):
+    """A layer of a network that is a physical system: forward is the measurement, backward the twin's.
+
+    Several layers may share one system: each has controls of its own, which are set before its shots.
+
+    Args:
+        system: The opened system.
+        twin: Its digital twin; without one only outputs can be had, no gradients.
+        controls: Controls to start from, shape `(n_controls,)`; `None` draws them evenly from 0 to 1.
+
+    Attributes:
+        raw_controls: The trained parameter, shape `(n_controls,)`. `controls` maps it onto legal controls:
+            itself where controls are periodic (phases in turns), by a logistic function onto 0 to 1 elsewhere.
+        rule: Where outputs come from; training methods set it.
+    """
+
+    def __init__(self, system: System, twin: DigitalTwin | None = None, *, controls: Tensor | None = None) -> None:
+        super().__init__()
+        self.system = system
+        self.twin = twin
+        self.rule = ForwardRule.MEASURED
+        dtype = torch.from_numpy(np.empty(0, system.dtype)).dtype
+        start = torch.rand(system.n_controls, dtype=dtype) if controls is None else controls.detach().to(dtype).clone()
+        if system.control_range is ControlRange.BOUNDED:
+            # a control at its very end would have no gradient left
+            start = start.clamp(1e-3, 1 - 1e-3).logit()
+        self.raw_controls = nn.Parameter(start)
+        self._recorders: list[list[ShotSet]] = []
+        self.last_measurement: Measurement | None = None
+
+    @property
+    def controls(self) -> Tensor:
+        """Return the controls θ, shape `(n_controls,)`, differentiable in `raw_controls`."""
+        if self.system.control_range is ControlRange.BOUNDED:
+            return self.raw_controls.sigmoid()
+        return self.raw_controls
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs, shape `(batch, n_out)`, of inputs, shape `(batch, n_in)`.
+
+        Raises:
+            TwinError: The rule asks for a twin, or a gradient is needed, and there is none.
+            DeviceError: The bench did not do what was asked.
+        """
+        theta = self.controls
+        if self.rule is ForwardRule.TWIN:
+            y: Tensor = self._needed_twin()(*self.system.encode(x, theta))
+            return y
+        if torch.is_grad_enabled() and (x.requires_grad or theta.requires_grad):
+            y, shots = measured_forward(self.system, self._needed_twin(), x, theta)
+        else:
+            shots = measure(self.system, x, theta)
+            y = torch.from_numpy(np.ascontiguousarray(shots.y)).to(x.device)
+        self.last_measurement = shots
+        for recorder in self._recorders:
+            recorder.append(shot_set(self.system, shots))
+        return y
+
+    def extra_repr(self) -> str:
+        """Return what `print(layer)` shows between its brackets."""
+        system = self.system
+        return f"{system.name}: {system.n_in} inputs, {system.n_controls} controls, {system.n_out} outputs, {self.rule}"
+
+    def _needed_twin(self) -> DigitalTwin:
+        if self.twin is None:
+            raise TwinError(
+                f"{self.system.name}: a gradient through this layer is asked for, but it has no twin; "
+                "give PhysicalLayer a twin, or measure under torch.no_grad()"
+            )
+        return self.twin
+
+
+def interface_of(system: System) -> Interface:
+    """Return what a twin must know of a system."""
+    shared = frozenset({len(system.drive_shapes) - 1}) if system.shares_controls else frozenset[int]()
+    return Interface(
+        system.drive_shapes,
+        system.output_shape,
+        periodic=system.control_range is ControlRange.PERIODIC,
+        shared=shared,
+        to_setpoints=system.to_setpoints,
+        decode=system.decode,
+        expected=system.expected if system.is_simulated else None,
+    )
+
+
+def shot_set(system: System, shots: Measurement) -> ShotSet:
+    """Return a measurement as shots that a twin can learn from."""
+    batch = len(shots.y)
+    drive = [torch.from_numpy(np.array(d)) for d in shots.drive]
+    if system.shares_controls:
+        drive[-1] = drive[-1][None].expand(batch, *drive[-1].shape)
+    return ShotSet(tuple(drive), torch.from_numpy(np.array(shots.y)))
+
+
+@contextmanager
+def record_shots(model: nn.Module) -> Iterator[dict[str, list[ShotSet]]]:
+    """Collect every shot that a model's physical layers measure meanwhile, by the system's name.
+
+    So a twin can learn from exactly the drives that training visits.
+    """
+    layers = [module for module in model.modules() if isinstance(module, PhysicalLayer)]
+    shots: dict[str, list[ShotSet]] = {layer.system.name: [] for layer in layers}
+    for layer in layers:
+        layer._recorders.append(shots[layer.system.name])
+    try:
+        yield shots
+    finally:
+        for layer in layers:
+            layer._recorders.remove(shots[layer.system.name])

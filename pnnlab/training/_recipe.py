@@ -1,0 +1,75 @@
+"""What is trained, on what and how: one entry below `training:` of a bench file."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from pnnlab.quantities import FrozenModel
+from pnnlab.training._tasks import DigitsConfig, TaskConfig
+from pnnlab.twins import FitConfig, TwinConfig
+
+__all__ = ["NetworkConfig", "Recipe", "TwinFitConfig"]
+
+
+class NetworkConfig(FrozenModel):
+    """A deep physical network: physical layers with fixed structure between them.
+
+    Attributes:
+        layers: The system of each layer, first to last; a system may come several times.
+        input_scale: Inputs of the first layer per input of the task.
+        reencode_scale: Scale of `pnnlab.nn.Reencode` between layers.
+        readout_gain: Gain of `pnnlab.nn.ClassBins` at the end.
+    """
+
+    layers: tuple[str, ...] = Field(min_length=1)
+    input_scale: float = 1.0
+    reencode_scale: float = 1.0
+    readout_gain: float = 8.0
+
+
+class TwinFitConfig(FitConfig):
+    """How twins are fitted before training.
+
+    Attributes:
+        shots: Shots to spend on each system.
+        rounds: How many times fresh controls are drawn for them; every round walks the whole network, so that deeper
+            layers see inputs as they come in training.
+    """
+
+    shots: int = Field(default=4096, gt=0)
+    rounds: int = Field(default=16, gt=0)
+
+
+class Recipe(FrozenModel):
+    """One entry below `training:` of a bench file.
+
+    Attributes:
+        task: The data.
+        network: The model.
+        twins: The twin of each system.
+        fit: How twins are fitted first; `null` takes them as designed.
+        method: Name of the training method.
+        epochs: Passes over the training data at most.
+        batch: Samples a step.
+        learning_rate: Of Adam, in control units (turns of phase, logits of bounded controls).
+        schedule: Whether the learning rate falls to zero along a cosine.
+        patience: Epochs without better validation after which training stops; `null` for never.
+        budget_shots: Shots of the whole run (fitting, training, validation) after which training stops.
+        checkpoint_every: Steps between two checkpoints.
+        seed: Of initial controls, order of samples and simulated noise.
+    """
+
+    task: TaskConfig = DigitsConfig()
+    network: NetworkConfig
+    twins: Mapping[str, TwinConfig] = Field(default_factory=dict)
+    fit: TwinFitConfig | None = None
+    method: str = "physics_aware"
+    epochs: int = Field(default=20, gt=0)
+    batch: int = Field(default=64, gt=0)
+    learning_rate: float = Field(default=0.01, gt=0)
+    schedule: Literal["constant", "cosine"] = "cosine"
+    patience: int | None = Field(default=None, gt=0)
+    budget_shots: int | None = Field(default=None, gt=0)
+    checkpoint_every: int = Field(default=20, gt=0)
+    seed: int = Field(default=0, ge=0)

@@ -1,0 +1,123 @@
+"""Real data to learn from."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from pnnlab.errors import RunError
+from pnnlab.quantities import FrozenModel
+
+__all__ = ["DigitsConfig", "Task", "TaskConfig", "VowelsConfig", "load_task"]
+
+
+class DigitsConfig(FrozenModel):
+    """The 1797 handwritten digits of 8 x 8 pixels that come with scikit-learn (Alpaydin & Kaynak 1998, UCI).
+
+    Attributes:
+        test: How many are held out for the final test, the same for every seed.
+        validation: How many are held out of the rest, to watch training.
+    """
+
+    kind: Literal["digits"] = "digits"
+    test: int = Field(default=450, gt=0, lt=1500)
+    validation: int = Field(default=100, ge=10, lt=300)
+
+
+class VowelsConfig(FrozenModel):
+    """Spoken vowels by 12 formant frequencies (Hillenbrand et al. 1995), from a CSV file.
+
+    A task for bringing a bench up only: logistic regression solves it.
+
+    Attributes:
+        path: The file; a column `token` whose last two letters name the vowel, and formants in Hz.
+        test: How many are held out for the final test.
+        validation: How many are held out of the rest.
+    """
+
+    kind: Literal["vowels"]
+    path: str
+    test: int = Field(default=52, gt=0)
+    validation: int = Field(default=30, gt=0)
+
+
+TaskConfig = Annotated[DigitsConfig | VowelsConfig, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True)
+class Task:
+    """Inputs and classes, split three ways.
+
+    Attributes:
+        name: Of the data.
+        grid: Rows and columns that an input is laid out in; one row where it is no image.
+        n_classes: Number of classes.
+        train: Inputs, shape `(n, n_in)`, each from 0 to 1, and classes, shape `(n,)`.
+        validation: The same, to watch training and to stop it.
+        test: The same, looked at once, at the end.
+    """
+
+    name: str
+    grid: tuple[int, int]
+    n_classes: int
+    train: tuple[Tensor, Tensor]
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+    def to(self, dtype: torch.dtype) -> "Task":
+        """Return the task with inputs of another floating type."""
+        train, validation, test = ((x.to(dtype), y) for x, y in (self.train, self.validation, self.test))
+        return Task(self.name, self.grid, self.n_classes, train, validation, test)
+
+
+def load_task(config: TaskConfig) -> Task:
+    """Return the data of a task.
+
+    Raises:
+        RunError: Its file cannot be read.
+    """
+    if isinstance(config, DigitsConfig):
+        pixels, classes = load_digits(return_X_y=True)
+        return _split("digits", (8, 8), pixels / 16, classes, config.test, config.validation)
+    return _vowels(config)
+
+
+def _vowels(config: VowelsConfig) -> Task:
+    path = Path(config.path)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        formants = np.array([[float(v) for k, v in row.items() if k != "token"] for row in rows])
+        vowels = np.array([row["token"][-2:] for row in rows])
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{path}: no vowels can be read from it ({error}); it needs a column `token` and formants"
+        ) from error
+    low, high = formants.min(0), formants.max(0)
+    names, classes = np.unique(vowels, return_inverse=True)
+    inputs = (formants - low) / (high - low)
+    return _split("vowels", (1, inputs.shape[1]), inputs, classes, config.test, config.validation, len(names))
+
+
+def _split(
+    name: str, grid: tuple[int, int], x: npt.NDArray[np.floating], y: npt.NDArray[np.integer], test: int,
+    validation: int, n_classes: int = 10,
+) -> Task:  # fmt: skip
+    """Hold out test and validation, stratified by class and always the same: seeds vary training, not the data."""
+    x_rest, x_test, y_rest, y_test = train_test_split(x, y, test_size=test, stratify=y, random_state=0)
+    x_train, x_val, y_train, y_val = train_test_split(
+        x_rest, y_rest, test_size=validation, stratify=y_rest, random_state=0
+    )
+    parts = [
+        (torch.tensor(a, dtype=torch.float32), torch.tensor(b, dtype=torch.int64))
+        for a, b in ((x_train, y_train), (x_val, y_val), (x_test, y_test))
+    ]
+    return Task(name, grid, n_classes, *parts)

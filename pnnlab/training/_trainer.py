@@ -1,0 +1,246 @@
+"""The loop: steps, epochs, validation, checkpoints, a budget of shots."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from ignite.engine import Engine, Events
+from torch import Tensor, nn
+
+from pnnlab.devices import Clock
+from pnnlab.errors import RunError
+from pnnlab.methods import LossFunction, TrainingMethod, physical_layers, set_rule
+from pnnlab.nn import ForwardRule
+from pnnlab.training._recipe import Recipe
+from pnnlab.training._tasks import Task
+
+__all__ = ["Progress", "Score", "Trainer", "deploy", "evaluate"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a model is on data.
+
+    Attributes:
+        accuracy: Part of the samples that are classified right.
+        loss: Mean loss.
+    """
+
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is, after a step.
+
+    Attributes:
+        step: Steps made, from 1.
+        epoch: Epoch, from 1.
+        steps: Steps there will be at most.
+        shots: Shots of the run so far.
+        bench_s: Bench time since the run began in s.
+        wall_s: Wall time of this process in s.
+        metrics: Of the step, and at the end of an epoch of the validation.
+    """
+
+    step: int
+    epoch: int
+    steps: int
+    shots: int
+    bench_s: float
+    wall_s: float
+    metrics: Mapping[str, float]
+
+
+class BenchState(Protocol):
+    """What a trainer needs of a bench: the time, and (simulated) what later readings depend on."""
+
+    @property
+    def clock(self) -> Clock: ...
+    def state(self) -> dict[str, object]: ...
+    def restore(self, state: dict[str, object]) -> None: ...
+
+
+class Trainer:
+    """Trains a model by a method, step after step, and can stop and go on between any two.
+
+    Args:
+        model: From task inputs to logits, with physical layers.
+        method: The training method.
+        task: The data.
+        recipe: How long and how fast.
+        bench: The open bench.
+        save: Told the whole state every `checkpoint_every` steps and at the end; it keeps it.
+        observers: Told the progress after each step.
+        loss: Loss of logits and classes.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: TrainingMethod,
+        task: Task,
+        recipe: Recipe,
+        *,
+        bench: BenchState,
+        save: Callable[[dict[str, object]], None] | None = None,
+        observers: tuple[Callable[[Progress], None], ...] = (),
+        loss: LossFunction = nn.functional.cross_entropy,
+    ) -> None:
+        self.model, self.method, self.task, self.recipe, self.bench = model, method, task, recipe, bench
+        self._save, self._observers, self._loss = save, observers, loss
+        self._systems = list({id(layer.system): layer.system for layer in physical_layers(model)}.values())
+        self._trained = [p for name, p in model.named_parameters() if not _belongs_to_twin(name)]
+        self.optimiser = torch.optim.Adam(self._trained, lr=recipe.learning_rate)
+        self.steps_per_epoch = -(-len(task.train[0]) // recipe.batch)
+        self.n_steps = recipe.epochs * self.steps_per_epoch
+        falls = recipe.schedule == "cosine"
+        self._schedule = (
+            torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.n_steps)
+            if falls
+            else torch.optim.lr_scheduler.ConstantLR(self.optimiser, factor=1.0)
+        )
+        self.step = 0
+        self.stopped_because = "all epochs are done"
+        self._best = (-1.0, 0)
+        self._begin_s = bench.clock.now_s()
+        self._wall_s = time.perf_counter()
+
+    @property
+    def shots(self) -> int:
+        """Return the shots of the run so far: fitting, training and validation."""
+        return sum(system.n_shots for system in self._systems)
+
+    def run(self) -> None:
+        """Train until all epochs are done, validation no longer improves, or the budget is spent.
+
+        `stopped_because` says which. Goes on where `load_state` left off.
+        """
+        self.method.prepare(self.model)
+        engine = Engine(self._train_step)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
+        if self.step < self.n_steps and not self._stop_reason():
+            engine.load_state_dict(
+                {"iteration": self.step, "epoch_length": self.steps_per_epoch, "max_epochs": self.recipe.epochs}
+            )
+            engine.run(self._batches())
+
+    def state(self) -> dict[str, object]:
+        """Return everything that the rest of training depends on; twins, which do not change, are left out."""
+        return {
+            "step": self.step,
+            "best": list(self._best),
+            "model": {k: v for k, v in self.model.state_dict().items() if not _belongs_to_twin(k)},
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+            "shots": {system.name: system.n_shots for system in self._systems},
+            "bench_s": self.bench.clock.now_s() - self._begin_s,
+            "bench": self.bench.state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned.
+
+        Raises:
+            RunError: It belongs to another model.
+        """
+        try:
+            missing, unexpected = self.model.load_state_dict(state["model"], strict=False)
+            wrong = [*unexpected, *(name for name in missing if not _belongs_to_twin(name))]
+            if wrong:
+                raise RunError(
+                    f"the checkpoint belongs to another network (parameters {wrong}); use this run's own recipe"
+                )
+            self.optimiser.load_state_dict(state["optimiser"])
+            self._schedule.load_state_dict(state["schedule"])
+            self.step, self._best = int(state["step"]), (float(state["best"][0]), int(state["best"][1]))
+            for system in self._systems:
+                system.n_shots = int(state["shots"][system.name])
+            self.bench.restore(state["bench"])
+            self._begin_s = self.bench.clock.now_s() - float(state["bench_s"])
+            torch.set_rng_state(state["torch_rng"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"the checkpoint cannot be used ({error}); it belongs to another network or version"
+            ) from error
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches from the present step on; the order depends on seed and epoch only."""
+        x, y = self.task.train
+        step = self.step
+        while True:
+            epoch, within = divmod(step, self.steps_per_epoch)
+            generator = torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(x), generator=generator).split(self.recipe.batch)
+            for index in order[within:]:
+                yield x[index], y[index]
+                step += 1
+
+    def _train_step(self, _: Engine, batch: tuple[Tensor, Tensor]) -> dict[str, float]:
+        metrics = self.method.step(self.model, *batch, self._loss, self.optimiser)
+        self._schedule.step()
+        return metrics
+
+    def _after_step(self, engine: Engine) -> None:
+        self.step += 1
+        output: Any = engine.state.output  # what `_train_step` returned; ignite types it as anything
+        metrics: dict[str, float] = dict(output)
+        if not math.isfinite(metrics["loss"]):
+            raise RunError(
+                f"the loss is {metrics['loss']} in step {self.step}; lower `learning_rate`, or look for dark readings"
+            )
+        epoch_done = self.step % self.steps_per_epoch == 0
+        if epoch_done:
+            score = evaluate(self.model, self.task.validation, self._loss)
+            metrics |= {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
+            if score.accuracy > self._best[0]:
+                self._best = (score.accuracy, self.step)
+        reason = self._stop_reason()
+        # validation draws readings too, so the checkpoint comes after it: a resumed run then repeats nothing
+        if self._save is not None and (reason or self.step % self.recipe.checkpoint_every == 0 or epoch_done):
+            self._save(self.state())
+        progress = Progress(
+            self.step, -(-self.step // self.steps_per_epoch), self.n_steps, self.shots,
+            self.bench.clock.now_s() - self._begin_s, time.perf_counter() - self._wall_s, metrics,
+        )  # fmt: skip
+        for observer in self._observers:
+            observer(progress)
+        if reason:
+            self.stopped_because = reason
+            engine.terminate()
+
+    def _stop_reason(self) -> str:
+        budget, patience = self.recipe.budget_shots, self.recipe.patience
+        if budget is not None and self.shots >= budget:
+            return f"the budget of {budget} shots is spent ({self.shots})"
+        if patience is not None and self.step - self._best[1] >= patience * self.steps_per_epoch:
+            return f"validation accuracy has not improved for {patience} epochs (best {self._best[0]:.4f})"
+        return ""
+
+
+def evaluate(
+    model: nn.Module, data: tuple[Tensor, Tensor], loss: LossFunction = nn.functional.cross_entropy, batch: int = 64
+) -> Score:
+    """Return accuracy and loss of a model on data, with the layers' present rules and without gradients."""
+    right, total = 0, 0.0
+    with torch.no_grad():
+        for x, y in zip(data[0].split(batch), data[1].split(batch), strict=True):
+            logits = model(x)
+            right += int((logits.argmax(-1) == y).sum())
+            total += float(loss(logits, y)) * len(y)
+    return Score(right / len(data[1]), total / len(data[1]))
+
+
+def deploy(model: nn.Module, data: tuple[Tensor, Tensor]) -> Score:
+    """Return the score on the bench, whatever the model was trained on."""
+    set_rule(model, ForwardRule.MEASURED)
+    return evaluate(model, data)
+
+
+def _belongs_to_twin(name: str) -> bool:
+    return ".twin." in name or name.startswith("twin.")

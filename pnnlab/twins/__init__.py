@@ -1,0 +1,35 @@
+"""Digital twins: differentiable, learned stand-ins of systems (torch, no hardware)."""
+
+from pnnlab.twins._build import ResidualTwinConfig, TwinConfig, make_twin
+from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
+from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
+from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit
+from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
+from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
+from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
+from pnnlab.twins._shots import ShotSet
+from pnnlab.twins._twin import DigitalTwin, Interface
+
+__all__ = [
+    "CircuitTwin",
+    "CircuitTwinConfig",
+    "CrossbarTwin",
+    "CrossbarTwinConfig",
+    "DigitalTwin",
+    "FitConfig",
+    "FitReport",
+    "Interface",
+    "MlpTwin",
+    "MlpTwinConfig",
+    "OpticalTwin",
+    "OpticalTwinConfig",
+    "PlantTwin",
+    "PlantTwinConfig",
+    "ResidualTwin",
+    "ResidualTwinConfig",
+    "ShotSet",
+    "TwinConfig",
+    "evaluate",
+    "fit",
+    "make_twin",
+]

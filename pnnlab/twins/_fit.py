@@ -1,0 +1,192 @@
+"""Learning a twin from shots."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pnnlab.errors import TwinError
+from pnnlab.quantities import FrozenModel
+from pnnlab.twins._shots import ShotSet
+from pnnlab.twins._twin import DigitalTwin
+
+__all__ = ["FitConfig", "FitReport", "evaluate", "fit"]
+
+
+class FitConfig(FrozenModel):
+    """How a twin is fitted.
+
+    Attributes:
+        epochs: Passes over the shots at most.
+        batch: Shots a step.
+        learning_rate: Of Adam (Kingma & Ba 2015), falling to zero along a cosine.
+        validation: Part of the shots that is held out; the report is about these.
+        patience: Epochs without a better held-out error after which fitting stops.
+        seed: Of the split and the order of shots.
+    """
+
+    epochs: int = Field(default=40, gt=0)
+    batch: int = Field(default=64, gt=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    validation: float = Field(default=0.15, gt=0, lt=1)
+    patience: int = Field(default=10, gt=0)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How well a twin predicts shots that it has not seen.
+
+    Attributes:
+        rmse: Root mean square error of each output, shape `(n_out,)`.
+        r2: Coefficient of determination of each output, shape `(n_out,)`; NaN where an output does not vary.
+        r2_total: The same over all outputs together: 1 - residual power / power of the variation about each mean.
+        n_train: Shots that were fitted.
+        n_validation: Shots that were held out, which the numbers are about.
+        history: Held-out mean square error after each epoch.
+        measured: Held-out outputs, shape `(n_validation, n_out)`.
+        predicted: The twin's, same shape.
+    """
+
+    rmse: Tensor
+    r2: Tensor
+    r2_total: float
+    n_train: int
+    n_validation: int
+    history: tuple[float, ...]
+    measured: Tensor
+    predicted: Tensor
+
+    def __str__(self) -> str:
+        worst, best = float(self.r2.nan_to_num(1).min()), float(self.r2.nan_to_num(0).max())
+        return (
+            f"held-out R² {self.r2_total:.4f} (outputs {worst:.3f} to {best:.3f}), RMS error "
+            f"{float(self.rmse.square().mean().sqrt()):.4f} of full scale; {self.n_train} shots fitted, "
+            f"{self.n_validation} held out, {len(self.history)} epochs"
+        )
+
+    def summary(self) -> dict[str, float]:
+        """Return the numbers that belong into a run's record."""
+        return {
+            "r2_total": self.r2_total,
+            "r2_median": float(self.r2.nanmedian()),
+            "rmse": float(self.rmse.square().mean().sqrt()),
+            "n_train": float(self.n_train),
+            "n_validation": float(self.n_validation),
+            "epochs": float(len(self.history)),
+        }
+
+    def plot(self, path: Path) -> None:
+        """Draw predicted against measured, the error of each output, and the course of the fit."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(12, 3.8), layout="constrained")
+        parity, per_output, course = figure.subplots(1, 3)
+        measured, predicted = self.measured.flatten(), self.predicted.flatten()
+        shown = slice(None, None, max(1, len(measured) // 20_000))
+        low, high = float(measured.min()), float(measured.max())
+        parity.plot([low, high], [low, high], color="0.6", linewidth=1)
+        parity.plot(measured[shown], predicted[shown], ".", markersize=1.5, alpha=0.3)
+        parity.set(xlabel="measured (full scale = 1)", ylabel="twin", title=f"held out: R² = {self.r2_total:.4f}")
+        per_output.plot(self.r2.numpy(), ".", markersize=3)
+        per_output.set(
+            xlabel="output",
+            ylabel="held-out R²",
+            title="each output",
+            ylim=(min(0.0, float(self.r2.nan_to_num(1).min())), 1.02),
+        )
+        course.semilogy(range(1, len(self.history) + 1), self.history)
+        course.set(xlabel="epoch", ylabel="held-out mean square error", title="course of the fit")
+        figure.savefig(path, dpi=120)
+
+
+def fit(
+    twin: DigitalTwin, shots: ShotSet, config: FitConfig | None = None, *,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> FitReport:  # fmt: skip
+    """Learn the twin's parameters from shots, in place; the best held-out epoch wins.
+
+    Args:
+        twin: Any twin; parameters with `requires_grad` are learned.
+        shots: Drawn from the distribution that training will visit.
+        config: How.
+        on_epoch: Told the epoch (from 1) and its held-out mean square error.
+
+    Raises:
+        TwinError: Too few shots, nothing to learn, or the error became NaN.
+    """
+    config = config or FitConfig()
+    n_validation = max(1, round(config.validation * len(shots)))
+    learned = [p for p in twin.parameters() if p.requires_grad]
+    if len(shots) - n_validation < 1 or not learned:
+        what = "nothing of it can be learned" if not learned else f"{len(shots)} shots are too few"
+        raise TwinError(f"{type(twin).__name__}: {what}; record more shots or choose another twin")
+    generator = torch.Generator().manual_seed(config.seed)
+    order = torch.randperm(len(shots), generator=generator)
+    held_out, training = shots[order[:n_validation]], shots[order[n_validation:]]
+    standardise = getattr(twin, "standardise", None)
+    if standardise is not None:
+        standardise(training.drive, training.y)
+    optimiser = torch.optim.Adam(learned, lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
+    best, best_state, best_epoch, history = _error(twin, held_out), copy.deepcopy(twin.state_dict()), 0, []
+    for epoch in range(1, config.epochs + 1):
+        for index in torch.randperm(len(training), generator=generator).split(config.batch):
+            batch = training[index]
+            loss = nn.functional.mse_loss(predict(twin, batch), batch.y)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+        schedule.step()
+        error = _error(twin, held_out)
+        history.append(error)
+        if error != error:
+            raise TwinError(f"{type(twin).__name__}: its error became NaN in epoch {epoch}; lower `learning_rate`")
+        if on_epoch is not None:
+            on_epoch(epoch, error)
+        if error < best:
+            best, best_state, best_epoch = error, copy.deepcopy(twin.state_dict()), epoch
+        if epoch - best_epoch >= config.patience:
+            break
+    twin.load_state_dict(best_state)
+    return evaluate(twin, held_out, n_train=len(training), history=tuple(history))
+
+
+def predict(twin: DigitalTwin, shots: ShotSet) -> Tensor:
+    """Return the twin's outputs for recorded drives; shots that shared a drive are predicted together."""
+    shared = twin.interface.shared
+    if not shared:
+        y: Tensor = twin(*shots.drive)
+        return y
+    outputs = torch.empty_like(shots.y)
+    key = next(iter(shared))
+    settings, which = shots.drive[key].unique(dim=0, return_inverse=True)
+    for k in range(len(settings)):
+        rows = (which == k).nonzero().squeeze(1)
+        drive = tuple(d[rows[0]] if i in shared else d[rows] for i, d in enumerate(shots.drive))
+        outputs = outputs.index_copy(0, rows, twin(*drive))
+    return outputs
+
+
+def evaluate(twin: DigitalTwin, shots: ShotSet, *, n_train: int = 0, history: tuple[float, ...] = ()) -> FitReport:
+    """Compare a twin with shots that it has not seen."""
+    with torch.no_grad():
+        predicted = torch.cat([predict(twin, shots[slice(k, k + 512)]) for k in range(0, len(shots), 512)])
+    residual, variation = (shots.y - predicted).square(), (shots.y - shots.y.mean(0)).square()
+    power = variation.sum(0)
+    r2 = torch.where(power > 0, 1 - residual.sum(0) / power, torch.nan)
+    total = 1 - float(residual.sum() / power.sum()) if float(power.sum()) else float("nan")
+    return FitReport(
+        residual.mean(0).sqrt(), r2, total, n_train, len(shots), history, shots.y.detach(), predicted.detach()
+    )
+
+
+def _error(twin: DigitalTwin, shots: ShotSet) -> float:
+    with torch.no_grad():
+        parts = [shots[slice(k, k + 512)] for k in range(0, len(shots), 512)]
+        total = sum(float((predict(twin, part) - part.y).square().sum()) for part in parts)
+    return total / shots.y.numel()
