@@ -1,0 +1,36 @@
+"""The bench file, and all its devices opened and closed together (numpy, no torch)."""
+
+from pnnlab.bench._bench import Bench
+from pnnlab.bench._config import BenchConfig, ClockKind, DeviceConfig, PlantConfig, SystemEntry
+from pnnlab.bench._document import Document
+from pnnlab.bench._file import BenchFile
+from pnnlab.bench._names import BenchLookupError, NamedMapping
+from pnnlab.bench._registry import (
+    InstalledDriver,
+    PlantClass,
+    find_driver,
+    find_plant,
+    installed_drivers,
+    installed_plants,
+)
+from pnnlab.bench._schema import json_schema
+
+__all__ = [
+    "Bench",
+    "BenchConfig",
+    "BenchFile",
+    "BenchLookupError",
+    "ClockKind",
+    "DeviceConfig",
+    "Document",
+    "InstalledDriver",
+    "NamedMapping",
+    "PlantClass",
+    "PlantConfig",
+    "SystemEntry",
+    "find_driver",
+    "find_plant",
+    "installed_drivers",
+    "installed_plants",
+    "json_schema",
+]

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
-from typing import Annotated, Any, Final, get_args
+from typing import Any, Final, get_args
 
-from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import BaseModel, PydanticUserError
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -118,8 +118,8 @@ def _missing(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return f"entry {name + 1} of the list is missing", "add it"
     due = ""
     for candidate in _models(model, error["loc"][:-1]):
-        if name in (fields := _fields(candidate)):
-            due = _due(fields[name])
+        if name in _fields(candidate):
+            due = _due(candidate, name)
     return "the key is missing", f"add it: {due}" if due else "add it"
 
 
@@ -155,18 +155,12 @@ def _inside(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _inside(argument)
 
 
-def _due(field: FieldInfo) -> str:
+def _due(model: type[BaseModel], name: str) -> str:
     """Return what a field takes, as `a quantity in s, as '16.7 ms'`."""
     try:
-        schema = _adapter(field).json_schema()
-    except (PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError):
-        return field.description or ""
-    kind = _kind(schema)
-    return f"{kind} ({field.description})" if kind and field.description else kind or field.description or ""
-
-
-def _adapter(field: FieldInfo) -> TypeAdapter[object]:
-    return TypeAdapter(Annotated[field.annotation, *field.metadata])  # type: ignore[arg-type]  # a type made at run time
+        return _kind(model.model_json_schema()["properties"][name])
+    except (PydanticInvalidForJsonSchema, PydanticUserError):
+        return ""  # a driver's own type without a schema
 
 
 def _kind(schema: Mapping[str, Any]) -> str:  # a JSON schema is any JSON

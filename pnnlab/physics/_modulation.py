@@ -71,15 +71,17 @@ class PhaseModulator(nn.Module):
         unmodulated: QuantityLike = 0.0,
     ) -> None:
         super().__init__()
-        self.shape = shape
-        register_quantity(self, "stroke", stroke, shape=shape)
-        register_quantity(self, "response_rad", response_rad)
-        register_quantity(self, "response_gain", response_gain, shape=shape)
-        register_quantity(self, "flatness_rad", flatness_rad, shape=shape)
-        register_quantity(self, "dead_phase_rad", dead_phase_rad, shape=shape)
-        register_quantity(self, "crosstalk_px", crosstalk_px, shape=())
-        register_quantity(self, "amplitude", amplitude, shape=shape)
-        register_quantity(self, "unmodulated", unmodulated, shape=shape)
+        self.shape = (shape[0], shape[1])
+        # Numbers are kept exact, whatever the default type, because each call converts to the type of its input.
+        exact = torch.float64
+        register_quantity(self, "stroke", stroke, shape=shape, dtype=exact)
+        register_quantity(self, "response_rad", response_rad, dtype=exact)
+        register_quantity(self, "response_gain", response_gain, shape=shape, dtype=exact)
+        register_quantity(self, "flatness_rad", flatness_rad, shape=shape, dtype=exact)
+        register_quantity(self, "dead_phase_rad", dead_phase_rad, shape=shape, dtype=exact)
+        register_quantity(self, "crosstalk_px", crosstalk_px, shape=(), dtype=exact)
+        register_quantity(self, "amplitude", amplitude, shape=shape, dtype=exact)
+        register_quantity(self, "unmodulated", unmodulated, shape=shape, dtype=exact)
         self.register_buffer("dead", dead)
         self._check(dead)
         self._taps = Derived[Tensor | None]()
@@ -102,7 +104,7 @@ class PhaseModulator(nn.Module):
             ValueError: If the drive has another grid.
         """
         self._check_grid("drive", s)
-        phase = (2.0 * math.pi * self.stroke).to(s.dtype) * s
+        phase = 2.0 * math.pi * self.stroke.to(s.dtype) * s
         if self.response_rad.numel():
             coefficients = self.response_rad.to(s.dtype)
             deviation = coefficients[0] * (math.pi * s).sin()
@@ -161,7 +163,8 @@ class PhaseModulator(nn.Module):
 
     def _check_grid(self, name: str, x: Tensor) -> None:
         if tuple(x.shape[-2:]) != self.shape:
-            raise ValueError(f"PhaseModulator: {name} has shape {tuple(x.shape)}, expected (..., {self.shape})")
+            h, w = self.shape
+            raise ValueError(f"PhaseModulator: {name} has shape {tuple(x.shape)}, expected (..., {h}, {w})")
 
     def _compute_taps(self) -> Tensor | None:
         sigma = self.crosstalk_px

@@ -9,6 +9,13 @@ from torch import Tensor, nn
 
 from pnnlab.physics._quantity import Derived, QuantityLike, register_quantity
 
+# Where the band limit begins and ends. Against the sampled Rayleigh-Sommerfeld integral (512 pixels of 8 um padded
+# to 1024, 532 nm, 0.15 m and 0.4 m) random blocks under a Gaussian beam are then off by 1e-6 and 1e-5 in intensity,
+# a full window by 4e-3; with a sharp limit by 2e-3 and by 4e-3.
+_TAPER_START, _TAPER_END = 0.9, 1.1
+# With fewer frequencies between the axis and the band limit the result is off by more than a tenth.
+_FEWEST_FREQUENCIES = 4.0
+
 
 class _Spectrum(NamedTuple):
     """Geometry of the plane waves on the padded grid; float64, shapes `(n_y, n_x)` or broadcastable to it."""
@@ -28,11 +35,17 @@ class AngularSpectrum(nn.Module):
     `exp(-i omega t)`). Evanescent waves are set to zero.
 
     **Band limit.** The sampled transfer function aliases where its phase turns by more than pi between two
-    neighbouring frequencies, which is where `|z u / w|` exceeds half the padded width: a ray of that frequency
-    leaves the padded window and would come back from the other side. Such frequencies are set to zero. On the
-    frequency axis this is the limit `1 / (wavelength sqrt((2 du z)^2 + 1))`, `du` being the frequency step, of
-    Matsushima and Shimobaba (2009), Opt. Express 17, 19662; here the condition is evaluated in both dimensions
-    and with the output offset, not approximated by a rectangle. The limit itself is not differentiated.
+    neighbouring frequencies, which is where the walk-off `|z u / w|` exceeds half the padded width: a ray of that
+    frequency leaves the padded window and comes back from the other side. On the frequency axis this is the limit
+    `1 / (wavelength sqrt((2 du z)^2 + 1))`, `du` being the frequency step, of Matsushima and Shimobaba (2009),
+    Opt. Express 17, 19662; here the condition is evaluated in both dimensions and with the output offset, not
+    approximated by a rectangle. A sharp limit rings over the whole window; therefore the factor falls from 1 to 0
+    along half a cosine while the walk-off rises from 0.9 to 1.1 times half the padded width (a smooth limit as in
+    Falaggis et al. 2013, Appl. Opt. 52, 3288). It is part of the gradient.
+
+    The limit leaves `N = W^2 / (2 wavelength |z|)` frequencies on a side, `W` being the padded width. A window that
+    is lit to its edges comes out with an error of about `1 / N`, one whose light stays off the edges much better.
+    Far planes of small windows therefore need more padding, and fewer than 4 frequencies are refused.
 
     **Offset.** The output window is centred `offset_m` beside the axis, any fraction of a pixel (shift theorem).
 
@@ -46,7 +59,7 @@ class AngularSpectrum(nn.Module):
     Every quantity given as `nn.Parameter` is trained. Transfer functions are kept between calls while no
     quantity requires grad. They are computed in float64, because the phase is some 1e6 rad, and then take the
     type of the field: complex64 stays complex64. After `Module.to(torch.float32)` the distance is rounded too,
-    which shifts the phase of the whole field, up to 0.1 rad a metre, and nothing else visibly.
+    which shifts the phase of the whole field, by the order of 1 rad a metre, and nothing else visibly.
 
     Args:
         shape: Pixels of the input and output window, `(h, w)`.
@@ -54,9 +67,12 @@ class AngularSpectrum(nn.Module):
         wavelength_m: Wavelength in the medium.
         distance_m: Distance between the planes; negative propagates backwards.
         padding: Factor by which the grid is zero-padded before the transform, at least 1; rounded up to a fast
-            transform length. Below 2, light that leaves the window on one side returns on the other.
+            transform length. Below 2, light that leaves the window on one side may return on the other.
         offset_m: Centre of the output window relative to that of the input window, `(y, x)`.
         tilt_rad: Slope of the output plane along `(y, x)`.
+
+    Raises:
+        ValueError: If a quantity has an impossible value, or the distance is too far for the padded grid.
     """
 
     pitch_m: Tensor
@@ -81,7 +97,7 @@ class AngularSpectrum(nn.Module):
             raise ValueError(f"AngularSpectrum: shape is {shape}, expected at least one pixel a side")
         if not padding >= 1.0:
             raise ValueError(f"AngularSpectrum: padding is {padding}, expected a factor of at least 1")
-        self.shape = shape
+        self.shape = (shape[0], shape[1])
         self.padded_shape = (_padded(shape[0], padding), _padded(shape[1], padding))
         register_quantity(self, "pitch_m", pitch_m, shape=(2,), dtype=torch.float64)
         register_quantity(self, "wavelength_m", wavelength_m, shape=(), dtype=torch.float64)
@@ -91,6 +107,7 @@ class AngularSpectrum(nn.Module):
         for name in ("pitch_m", "wavelength_m"):
             if not bool((getattr(self, name) > 0).all()):
                 raise ValueError(f"AngularSpectrum: {name} is {getattr(self, name).tolist()}, expected above 0")
+        self._check_reach()
         self._transfer = Derived[Tensor]()
         self._defocus = Derived[Tensor]()
         self._tilted = Derived[bool]()
@@ -114,7 +131,8 @@ class AngularSpectrum(nn.Module):
                 "build it with torch.complex"
             )
         if tuple(field.shape[-2:]) != self.shape:
-            raise ValueError(f"AngularSpectrum: field has shape {tuple(field.shape)}, expected (..., {self.shape})")
+            h, w = self.shape
+            raise ValueError(f"AngularSpectrum: field has shape {tuple(field.shape)}, expected (..., {h}, {w})")
         # Where the window lies in the padded grid does not matter to a convolution, so it lies in a corner.
         spectrum = torch.fft.fft2(field, s=self.padded_shape)
         transfer = self.transfer_function(field.dtype)
@@ -141,8 +159,23 @@ class AngularSpectrum(nn.Module):
         """Return the grid for `repr`."""
         return f"shape={self.shape}, padded_shape={self.padded_shape}"
 
+    def _check_reach(self) -> None:
+        widths = [n * step for n, step in zip(self.padded_shape, self._pitch().tolist(), strict=True)]
+        wavelength, distance = float(self.wavelength_m.detach()), abs(float(self.distance_m.detach()))
+        frequencies = min(widths) ** 2 / (2.0 * wavelength * distance) if distance else math.inf
+        if frequencies < _FEWEST_FREQUENCIES:
+            growth = math.sqrt(_FEWEST_FREQUENCIES / frequencies)
+            raise ValueError(
+                f"AngularSpectrum: distance_m is {distance}, which leaves {frequencies:.2g} frequencies below the band "
+                f"limit of a padded window {min(widths):.3g} m wide, expected at least {_FEWEST_FREQUENCIES:g}; "
+                f"make padding {growth:.2f} times larger"
+            )
+
     def _geometry(self) -> tuple[Tensor, Tensor]:
         return self.pitch_m, self.wavelength_m
+
+    def _pitch(self) -> Tensor:
+        return self.pitch_m.double().expand(2)
 
     def _is_tilted(self) -> bool:
         if self.tilt_rad.requires_grad:
@@ -158,7 +191,7 @@ class AngularSpectrum(nn.Module):
 
     def _spectrum(self) -> _Spectrum:
         n_y, n_x = self.padded_shape
-        pitch = self.pitch_m.double().expand(2)
+        pitch = self._pitch()
         wavelength = self.wavelength_m.double()
         device = pitch.device
         frequency_y = torch.fft.fftfreq(n_y, dtype=torch.float64, device=device)[:, None] / pitch[0]
@@ -177,12 +210,10 @@ class AngularSpectrum(nn.Module):
         offset_y, offset_x = self.offset_m.double().expand(2)
         ramp = offset_y * waves.frequency_y + offset_x * waves.frequency_x
         phase = 2.0 * math.pi * (distance * waves.axial + ramp)
-        with torch.no_grad():
-            width_y, width_x = (n * p for n, p in zip(self.padded_shape, self.pitch_m.expand(2), strict=True))
-            slope = distance / waves.axial
-            inside_y = (offset_y - slope * waves.frequency_y).abs() <= width_y / 2.0
-            inside_x = (offset_x - slope * waves.frequency_x).abs() <= width_x / 2.0
-            passes = (waves.propagates & inside_y & inside_x).to(phase.dtype)
+        slope = distance / waves.axial
+        half_y, half_x = (n * step / 2.0 for n, step in zip(self.padded_shape, self._pitch(), strict=True))
+        passes = waves.propagates * _taper((offset_y - slope * waves.frequency_y) / half_y)
+        passes = passes * _taper((offset_x - slope * waves.frequency_x) / half_x)
         return torch.complex(passes * phase.cos(), passes * phase.sin()).to(dtype)
 
     def _detuning_phase(self, dtype: torch.dtype) -> Tensor:
@@ -190,7 +221,7 @@ class AngularSpectrum(nn.Module):
         return torch.complex(torch.zeros_like(detuning), detuning).to(dtype)
 
     def _on_tilted_plane(self, flat: Tensor, defocus: Tensor) -> Tensor:
-        pitch, tilt = self.pitch_m.double().expand(2), self.tilt_rad.double().expand(2)
+        pitch, tilt = self._pitch(), self.tilt_rad.double().expand(2)
         y, x = (torch.arange(n, dtype=torch.float64, device=pitch.device) - (n - 1) / 2.0 for n in self.shape)
         advance_m = (tilt[0] * pitch[0] * y)[:, None] + tilt[1] * pitch[1] * x
         carrier = 2.0 * math.pi * advance_m / self.wavelength_m.double()
@@ -201,6 +232,12 @@ class AngularSpectrum(nn.Module):
 def _multiply(spectrum: Tensor, transfer: Tensor) -> Tensor:
     # The transform does not save its result, so it may be overwritten unless the factor needs it for its gradient.
     return spectrum * transfer if transfer.requires_grad else spectrum.mul_(transfer)
+
+
+def _taper(walk_off: Tensor) -> Tensor:
+    """Return the factor of the band limit for a walk-off in units of half the padded width."""
+    position = (walk_off.abs() - _TAPER_START) / (_TAPER_END - _TAPER_START)
+    return 0.5 + 0.5 * (math.pi * position.clamp(0.0, 1.0)).cos()
 
 
 def _padded(n: int, padding: float) -> int:

@@ -98,10 +98,8 @@ class SlmCamera(System):
         ).ravel()
         # every pixel's macropixel; pixels outside the area show level 0
         pixel_rows, pixel_columns = np.arange(height) - area.top, np.arange(width) - area.left
-        inside = np.ix_(
-            (pixel_rows >= 0) & (pixel_rows < area.height), (pixel_columns >= 0) & (pixel_columns < area.width)
-        )
-        self._used = None if (area.height, area.width) == (height, width) else inside[0] & inside[1]
+        in_row, in_column = (pixel_rows // area.height == 0)[:, None], pixel_columns // area.width == 0
+        self._used = None if (area.height, area.width) == (height, width) else in_row & in_column
         self._row_index = np.clip(pixel_rows // block[0], 0, rows - 1)[:, None]
         self._column_index = np.clip(pixel_columns // block[1], 0, columns - 1)
         bottom, right = area.top + area.height, area.left + area.width

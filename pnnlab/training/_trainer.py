@@ -74,6 +74,7 @@ class Trainer:
         task: The data.
         recipe: How long and how fast.
         bench: The open bench.
+        begin_s: Bench time at which the run began; now if `None`.
         save: Told the whole state every `checkpoint_every` steps and at the end; it keeps it.
         observers: Told the progress after each step.
         loss: Loss of logits and classes.
@@ -87,6 +88,7 @@ class Trainer:
         recipe: Recipe,
         *,
         bench: BenchState,
+        begin_s: float | None = None,
         save: Callable[[dict[str, object]], None] | None = None,
         observers: tuple[Callable[[Progress], None], ...] = (),
         loss: LossFunction = nn.functional.cross_entropy,
@@ -107,13 +109,18 @@ class Trainer:
         self.step = 0
         self.stopped_because = "all epochs are done"
         self._best = (-1.0, 0)
-        self._begin_s = bench.clock.now_s()
+        self._begin_s = bench.clock.now_s() if begin_s is None else begin_s
         self._wall_s = time.perf_counter()
 
     @property
     def shots(self) -> int:
         """Return the shots of the run so far: fitting, training and validation."""
         return sum(system.n_shots for system in self._systems)
+
+    @property
+    def bench_s(self) -> float:
+        """Return the bench time since the run began in s."""
+        return self.bench.clock.now_s() - self._begin_s
 
     def run(self) -> None:
         """Train until all epochs are done, validation no longer improves, or the budget is spent.
@@ -139,7 +146,7 @@ class Trainer:
             "schedule": self._schedule.state_dict(),
             "torch_rng": torch.get_rng_state(),
             "shots": {system.name: system.n_shots for system in self._systems},
-            "bench_s": self.bench.clock.now_s() - self._begin_s,
+            "bench_s": self.bench_s,
             "bench": self.bench.state(),
         }
 
@@ -206,7 +213,7 @@ class Trainer:
             self._save(self.state())
         progress = Progress(
             self.step, -(-self.step // self.steps_per_epoch), self.n_steps, self.shots,
-            self.bench.clock.now_s() - self._begin_s, time.perf_counter() - self._wall_s, metrics,
+            self.bench_s, time.perf_counter() - self._wall_s, metrics,
         )  # fmt: skip
         for observer in self._observers:
             observer(progress)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from pnnlab.errors import TwinError
 from pnnlab.quantities import FrozenModel
@@ -47,7 +47,7 @@ class FitReport:
         r2_total: The same over all outputs together: 1 - residual power / power of the variation about each mean.
         n_train: Shots that were fitted.
         n_validation: Shots that were held out, which the numbers are about.
-        history: Held-out mean square error after each epoch.
+        history: Held-out mean square error after each epoch, in units of each output's variance.
         measured: Held-out outputs, shape `(n_validation, n_out)`.
         predicted: The twin's, same shape.
     """
@@ -100,7 +100,7 @@ class FitReport:
             ylim=(min(0.0, float(self.r2.nan_to_num(1).min())), 1.02),
         )
         course.semilogy(range(1, len(self.history) + 1), self.history)
-        course.set(xlabel="epoch", ylabel="held-out mean square error", title="course of the fit")
+        course.set(xlabel="epoch", ylabel="held-out error / variance", title="course of the fit")
         figure.savefig(path, dpi=120)
 
 
@@ -114,7 +114,7 @@ def fit(
         twin: Any twin; parameters with `requires_grad` are learned.
         shots: Drawn from the distribution that training will visit.
         config: How.
-        on_epoch: Told the epoch (from 1) and its held-out mean square error.
+        on_epoch: Told the epoch (from 1) and its held-out mean square error in units of each output's variance.
 
     Raises:
         TwinError: Too few shots, nothing to learn, or the error became NaN.
@@ -131,18 +131,19 @@ def fit(
     standardise = getattr(twin, "standardise", None)
     if standardise is not None:
         standardise(training.drive, training.y)
+    weight = _weight(training.y)
     optimiser = torch.optim.Adam(learned, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
-    best, best_state, best_epoch, history = _error(twin, held_out), copy.deepcopy(twin.state_dict()), 0, []
+    best, best_state, best_epoch, history = _error(twin, held_out, weight), copy.deepcopy(twin.state_dict()), 0, []
     for epoch in range(1, config.epochs + 1):
         for index in torch.randperm(len(training), generator=generator).split(config.batch):
             batch = training[index]
-            loss = nn.functional.mse_loss(predict(twin, batch), batch.y)
+            loss = ((predict(twin, batch) - batch.y) * weight).square().mean()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
         schedule.step()
-        error = _error(twin, held_out)
+        error = _error(twin, held_out, weight)
         history.append(error)
         if error != error:
             raise TwinError(f"{type(twin).__name__}: its error became NaN in epoch {epoch}; lower `learning_rate`")
@@ -185,8 +186,14 @@ def evaluate(twin: DigitalTwin, shots: ShotSet, *, n_train: int = 0, history: tu
     )
 
 
-def _error(twin: DigitalTwin, shots: ShotSet) -> float:
+def _weight(y: Tensor) -> Tensor:
+    """Return one over each output's spread, so that every output counts alike; one that hardly varies counts less."""
+    std = y.std(0)
+    return 1 / std.clamp(min=max(1e-2 * float(std.max()), torch.finfo(y.dtype).tiny))
+
+
+def _error(twin: DigitalTwin, shots: ShotSet, weight: Tensor) -> float:
     with torch.no_grad():
         parts = [shots[slice(k, k + 512)] for k in range(0, len(shots), 512)]
-        total = sum(float((predict(twin, part) - part.y).square().sum()) for part in parts)
+        total = sum(float(((predict(twin, part) - part.y) * weight).square().sum()) for part in parts)
     return total / shots.y.numel()

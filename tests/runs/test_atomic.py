@@ -83,7 +83,8 @@ def test_killed_between_the_renames_something_whole_is_read(
     path = tmp_path / "last.pt"
     write_atomically(path, content(b"one."))
     write_atomically(path, content(b"two."))
-    rename, done = os.replace, []
+    rename = os.replace
+    done: list[Path] = []
 
     def dying(source: Path, target: Path) -> None:
         if len(done) == after:
@@ -110,8 +111,17 @@ def test_killed_between_the_renames_something_whole_is_read(
 def test_the_content_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     sync, rename = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (events.append("fsync"), sync(handle)))
-    monkeypatch.setattr(os, "replace", lambda source, target: (events.append("rename"), rename(source, target)))
+
+    def synced(handle: int) -> None:
+        events.append("fsync")
+        sync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        events.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
     write_atomically(tmp_path / "last.pt", content(b"one."))
     folder = [] if os.name == "nt" else ["fsync"]
     assert events == ["fsync", "rename", *folder]
@@ -133,7 +143,9 @@ def test_a_torn_file_gives_the_previous_one_and_a_warning(tmp_path: Path, torn: 
 def test_where_both_are_torn_the_error_says_why(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     path.write_bytes(b"tw")
-    with pytest.raises(RunError, match=r"last\.pt does not read \(EOFError.*nor does last\.previous\.pt \(it is missing"):
+    with pytest.raises(
+        RunError, match=r"last\.pt does not read \(EOFError.*nor does last\.previous\.pt \(it is missing"
+    ):
         read_or_previous(path, whole)
 
 

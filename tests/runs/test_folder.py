@@ -24,7 +24,7 @@ def made(root: Path, *names: str) -> list[Path]:
     ("name", "slug"),
     [
         ("MNIST, 4 layers", "mnist-4-layers"),
-        ("Größe/../x", "gro-e-x"),
+        ("Größe/../x", "groe-x"),
         ("  ", "run"),
         ("Ω", "run"),
         ("con\\nul:?*", "con-nul"),

@@ -68,7 +68,8 @@ def test_a_text_that_would_come_back_as_a_number_is_refused(text: str) -> None:
 
 
 def test_numpy_scalars_and_tuples_become_plain() -> None:
-    found = plain({"a": (np.float32(0.1), np.int64(3)), "b": np.float64(-np.inf)}, "configuration")
+    values: dict[str, JsonValue] = {"a": (np.float32(0.1), np.int64(3)), "b": np.float64(-np.inf)}  # type: ignore[dict-item]
+    found = plain(values, "configuration")
     assert same(found, {"a": [float(np.float32(0.1)), 3], "b": -math.inf})
 
 

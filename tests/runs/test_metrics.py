@@ -1,11 +1,14 @@
 import errno
 import math
+from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typing_extensions import Buffer
 
 from pnnlab.errors import RunError
 from pnnlab.runs import LoggedStep
@@ -54,7 +57,7 @@ def test_what_is_appended_is_read_also_while_it_is_open(path: Path) -> None:
 def test_nan_and_infinity_survive(path: Path) -> None:
     file = MetricsFile(path)
     file.open()
-    file.append(step(1, loss=math.nan, best=-math.inf, worst=math.inf, single=np.float32(0.1)))
+    file.append(step(1, loss=math.nan, best=-math.inf, worst=math.inf, single=np.float32(0.1)))  # type: ignore[arg-type]
     file.close()
     found = file.read()[0]["metrics"]
     assert math.isnan(found["loss"])
@@ -111,7 +114,8 @@ def test_steps_do_not_run_backwards(path: Path) -> None:
 
 def test_without_open_nothing_is_written(path: Path) -> None:
     file = MetricsFile(path)
-    for change in (lambda: file.append(step(1)), lambda: file.truncate_after(0)):
+    changes: list[Callable[[], None]] = [lambda: file.append(step(1)), lambda: file.truncate_after(0)]
+    for change in changes:
         with pytest.raises(RunError, match="open for reading only"):
             change()
     assert not path.exists()
@@ -143,7 +147,7 @@ def test_what_is_no_number_is_refused_before_it_is_written(path: Path) -> None:
     file = MetricsFile(path)
     file.open()
     for wrong in (np.zeros(()), "0.1", True, None):
-        with pytest.raises(RunError, match="metric 'loss' is a .*, a number is due"):
+        with pytest.raises(RunError, match=r"metric 'loss' is a .*, a number is due"):
             file.append(step(2, loss=wrong))  # type: ignore[arg-type]
     file.close()
     assert path.read_bytes() == before
@@ -155,21 +159,17 @@ def test_a_full_disk_leaves_no_half_line(path: Path, monkeypatch: pytest.MonkeyP
     before = path.read_bytes()
     file = MetricsFile(path)
     file.open()
-    opened = file._file
-    assert opened is not None
 
-    class FullDisk:
-        """The open file on a disk that takes some bytes and no more."""
+    class FullDisk(FileIO):
+        """A file on a disk that takes some bytes and no more."""
 
-        def write(self, text: bytes) -> int:
+        def write(self, text: Buffer) -> int:
             if taken is None:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return opened.write(text[:taken])
+            return super().write(bytes(text)[:taken])
 
-        seek, truncate = opened.seek, opened.truncate
-
-    with monkeypatch.context() as patch:
-        patch.setattr(file, "_file", FullDisk())
+    with monkeypatch.context() as patch, FullDisk(path, "ab") as full:
+        patch.setattr(file, "_file", full)
         with pytest.raises((RunError, OSError), match=r"disk took|No space left"):
             file.append(step(2, loss=0.1))
     assert path.read_bytes() == before

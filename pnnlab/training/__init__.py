@@ -1,0 +1,37 @@
+"""Training: recipes, tasks, the loop, and the recorded experiment."""
+
+from pnnlab.training._baselines import linear_on_inputs, linear_on_physics
+from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
+from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe, resume_training, train
+from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
+from pnnlab.training._tasks import DigitsConfig, Task, TaskConfig, VowelsConfig, load_task
+from pnnlab.training._trainer import Progress, Score, Trainer, deploy, evaluate
+
+__all__ = [
+    "DigitsConfig",
+    "NetworkConfig",
+    "Outcome",
+    "Progress",
+    "Recipe",
+    "Score",
+    "Task",
+    "TaskConfig",
+    "Trainer",
+    "TwinFitConfig",
+    "VowelsConfig",
+    "Watcher",
+    "build_method",
+    "build_model",
+    "build_twins",
+    "deploy",
+    "evaluate",
+    "fit_only",
+    "fit_twins",
+    "linear_on_inputs",
+    "linear_on_physics",
+    "load_task",
+    "read_recipe",
+    "record_training_shots",
+    "resume_training",
+    "train",
+]
