@@ -18,7 +18,7 @@ Complaint = tuple[Path, str, str]
 """Path below the section, what was found, what is allowed."""
 
 _TEXTS: Final[Mapping[str, tuple[str, str]]] = {
-    "string_type": ("{it} is no text", "write text, numbers and true or false in quotes"),
+    "string_type": ("{it} is no text", "write text, in quotes where it looks like a number"),
     "int_type": ("{it} is no whole number", "write a whole number, without quotes"),
     "int_from_float": ("{it} is no whole number", "write a whole number"),
     "float_type": ("{it} is no number", "write a number, without quotes"),
@@ -98,7 +98,7 @@ def _place(error: ErrorDetails, data: Plain) -> Path:
 
 def _texts(error: ErrorDetails) -> tuple[str, str]:
     it = shown(error["input"])
-    context = error.get("ctx", {})
+    context = {key: _number(value) for key, value in error.get("ctx", {}).items()}
     if error["type"] in ("value_error", "assertion_error"):
         # the models of this project write "found; allowed"; others' messages stand as they are
         found, _, allowed = str(context["error"]).partition("; ")
@@ -110,6 +110,10 @@ def _texts(error: ErrorDetails) -> tuple[str, str]:
     if text != error["msg"]:
         return f"{it} is not allowed", f"write {text}"
     return f"{it} is not allowed", text[:1].lower() + text[1:]
+
+
+def _number(value: object) -> object:
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def _missing(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:

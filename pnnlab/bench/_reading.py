@@ -104,6 +104,8 @@ class _Reading:
             for name, entry in entries.items():
                 if isinstance(entry, dict):
                     yield name, (section, name)
+                elif complain and entry is None:
+                    self._complain((section, name), "the entry is empty", "write 'key: value' lines below it")
                 elif complain:
                     self._complain(
                         (section, name), f"{shown(entry)} is no mapping", "write 'key: value' lines below it"
@@ -207,7 +209,7 @@ class _Reading:
         kind = self._document.at((*path, "kind"))
         kinds = system_kinds()
         if kind is None:
-            self._complain((*path, "kind"), "the key is missing", f"add it: {', '.join(sorted(kinds))}")
+            self._complain((*path, "kind"), "the key is missing", f"add it: {' or '.join(sorted(kinds))}")
             return None
         if not isinstance(kind, str) or kind not in kinds:
             self._complain(

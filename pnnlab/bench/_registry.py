@@ -140,7 +140,8 @@ def _load(name: str, group: str, noun: str) -> object:
     claims = {(_who(entry), entry.value): entry for entry in entries if entry.name == name}
     if not claims:
         known = suggest(name, (entry.name for entry in entries), noun=f"installed {noun}s")
-        raise BenchLookupError(f"no {noun} is named {name!r}", f"{known}; your own is written 'module:Class'")
+        own = "" if known.endswith("?") else "; one of your own is written 'module:Class'"
+        raise BenchLookupError(f"no {noun} is named {name!r}", known + own)
     if len(claims) > 1:
         who = " and ".join(sorted(f"{dist} ({target})" for dist, target in claims))
         raise BenchLookupError(f"{noun} {name!r} is claimed by {who}", "uninstall one, or write 'module:Class'")

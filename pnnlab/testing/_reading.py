@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,19 +13,10 @@ from pnnlab.errors import AcquisitionError
 from pnnlab.testing._runs import RunRules
 from pnnlab.testing._subject import Call
 
-__all__ = ["Reading", "ReadingRules"]
+__all__ = ["ReadingRules"]
 
 D = TypeVar("D", bound=Device)
 Rows = npt.NDArray[np.number]
-
-
-class Reading(Protocol):
-    """Rows that were read, and the device's account of them."""
-
-    @property
-    def stamps(self) -> Stamps:
-        """Return the device's account."""
-        ...
 
 
 class ReadingRules(RunRules[D]):
@@ -65,10 +56,11 @@ class ReadingRules(RunRules[D]):
             "an empty buffer": np.zeros((0, *shape), dtype),
             "a buffer with longer rows": np.zeros((*wanted[:-1], wanted[-1] + 1), dtype),
             "a buffer of complex numbers": np.zeros(wanted, np.complex128),
-            "a buffer of the other byte order": np.zeros(wanted, np.dtype(np.int32).newbyteorder()),
             "a buffer with gaps": np.zeros((4, *shape), dtype)[::2],
             "a buffer that cannot be written": frozen,
         }
+        if dtype.itemsize > 1:
+            buffers["a buffer of the other byte order"] = np.zeros(wanted, dtype.newbyteorder())
         calls: dict[str, Call[D]] = {
             what: lambda device, out=out: self.arm_readings(device, 2, trigger, out) for what, out in buffers.items()
         }

@@ -11,7 +11,7 @@ from torch import nn
 from pnnlab.bench import Bench, BenchFile
 from pnnlab.errors import BenchFileError, Problem, RunError
 from pnnlab.methods import TrainingMethod
-from pnnlab.runs import Run, read_or_previous, write_atomically
+from pnnlab.runs import JsonValue, Run, read_or_previous, write_atomically
 from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task, load_task
@@ -113,7 +113,7 @@ def train(
     run = Run.create(
         root, f"{name} {recipe.method}", kind="train", bench_file=bench_file,
         configuration={"recipe_name": name, "recipe": recipe.model_dump(mode="json")},
-        bench_snapshot=bench.file.snapshot(), bench_hash=bench.file.hash, seed=recipe.seed,
+        bench_snapshot=_json(bench.file.snapshot()), bench_hash=bench.file.hash, seed=recipe.seed,
     )  # fmt: skip
     return _execute(run, bench, recipe, watcher or Watcher(), resuming=False)
 
@@ -161,11 +161,11 @@ def fit_only(
     run = Run.create(
         root, f"{name} twin", kind="fit", bench_file=bench_file,
         configuration={"recipe_name": name, "recipe": recipe.model_dump(mode="json")},
-        bench_snapshot=bench.file.snapshot(), bench_hash=bench.file.hash, seed=recipe.seed,
+        bench_snapshot=_json(bench.file.snapshot()), bench_hash=bench.file.hash, seed=recipe.seed,
     )  # fmt: skip
     watcher = watcher or Watcher()
     with run, bench:
-        run.update(devices=cast(Any, bench.settings()))
+        run.update(devices=_json(bench.settings()))
         _, _, _, reports = _prepare(run, bench, recipe, watcher)
         run.finish("finished", {name: dict(report.summary()) for name, report in reports.items()})
     return run.path, reports
@@ -173,7 +173,7 @@ def fit_only(
 
 def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resuming: bool) -> Outcome:
     with run, bench:
-        run.update(devices=cast(Any, bench.settings()))
+        run.update(devices=_json(bench.settings()))
         begin_s = bench.clock.now_s()
         checkpoint = _read_checkpoint(run, watcher) if resuming else None
         reports: dict[str, FitReport] = {}
@@ -255,13 +255,18 @@ def _prepare(
 
 
 def _load_twins(run: Run, twins: Mapping[str, DigitalTwin]) -> None:
-    states, warning = read_or_previous(run.checkpoint_path("twins"), _load)
+    states, _ = read_or_previous(run.checkpoint_path("twins"), _load)
     try:
         for name, twin in twins.items():
             twin.load_state_dict(states[name])
     except (KeyError, RuntimeError) as error:
         raise RunError(f"{run.path.name}: the saved twins do not fit the recipe ({error}); start a new run") from error
     _freeze(twins)
+
+
+def _json(data: Mapping[str, object]) -> Mapping[str, JsonValue]:
+    """Say of plain data what its type cannot; `Run` checks it."""
+    return cast(Mapping[str, JsonValue], data)
 
 
 def _freeze(twins: Mapping[str, DigitalTwin]) -> None:

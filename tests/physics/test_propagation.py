@@ -147,6 +147,20 @@ def test_light_that_leaves_does_not_come_back() -> None:
     assert float(intensity(space(128, 0.12)(field)).sum() / intensity(field).sum()) < 1e-6
 
 
+@pytest.mark.parametrize("dim", [0, 1])
+def test_window_beside_the_axis_sees_light_that_goes_there(dim: int) -> None:
+    # The same beam walks off by far more than half the padded width; a window moved along must see all of it.
+    ramp = torch.exp(1j * math.pi / 2 * torch.arange(128))
+    field = gaussian_beam(128, 0.1e-3, 0.0) * (ramp[:, None] if dim == 0 else ramp)
+    sine = WAVELENGTH_M * 0.25 / PITCH_M
+    walk_off_m = 0.12 * sine / math.sqrt(1 - sine**2)
+    offset_m = (walk_off_m, 0.0) if dim == 0 else (0.0, walk_off_m)
+    found = intensity(space(128, 0.12, offset_m=offset_m)(field))
+    # The beam's own form, centred in the window; slanted by 1 degree, it is 1e-4 wider than the upright one.
+    expected = intensity(gaussian_beam(128, 0.1e-3, 0.12))
+    assert relative(found, expected) < 2e-3
+
+
 @pytest.mark.parametrize("direction", [0, 1])
 def test_tilted_plane_cuts_through_the_flat_ones(direction: int) -> None:
     n, z, field = 64, 0.01, blocks(64, 4, waist_px=14)
@@ -244,6 +258,16 @@ def test_trained_distance_follows_the_optimizer() -> None:
     optimizer.step()
     with torch.no_grad():
         torch.testing.assert_close(step(field), space(32, float(step.distance_m))(field))
+
+
+def test_each_backward_pass_has_its_own_graph() -> None:
+    step, field = space(32, nn.Parameter(torch.tensor(0.005, dtype=torch.float64))), blocks(32, 4)
+    for _ in range(2):
+        intensity(step(field))[0, 0].backward()
+    accumulated = float(step.distance_m.grad)
+    step.zero_grad()
+    intensity(step(field))[0, 0].backward()
+    assert accumulated == pytest.approx(2 * float(step.distance_m.grad))
 
 
 def test_training_after_evaluation_in_inference_mode() -> None:

@@ -1,0 +1,19 @@
+"""The conformance kit: what every driver of a role keeps, as tests to inherit. Needs pytest (`pnnlab[test]`)."""
+
+from pnnlab.testing._adc import ADCConformance
+from pnnlab.testing._camera import CameraConformance
+from pnnlab.testing._crossbar import CrossbarArrayConformance
+from pnnlab.testing._dac import DACConformance
+from pnnlab.testing._device import DeviceConformance
+from pnnlab.testing._slm import SpatialLightModulatorConformance
+from pnnlab.testing._subject import DeviceArguments
+
+__all__ = [
+    "ADCConformance",
+    "CameraConformance",
+    "CrossbarArrayConformance",
+    "DACConformance",
+    "DeviceArguments",
+    "DeviceConformance",
+    "SpatialLightModulatorConformance",
+]
