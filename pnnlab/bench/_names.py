@@ -3,13 +3,14 @@
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Final, TypeVar, overload
 
 from pnnlab.errors import PnnlabError
 
 __all__ = ["NAME_PATTERN", "BenchLookupError", "NamedMapping", "is_name", "suggest"]
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 NAME_PATTERN: Final = "^[A-Za-z0-9_-]+$"
 """Names become keys, file names and columns: letters, digits, - and _ only."""
@@ -50,9 +51,18 @@ class NamedMapping(Mapping[str, T]):
         allowed = suggest(name, self._items, noun=f"{self._noun}s")
         raise BenchLookupError(f"no {self._noun} is named {name!r}", (not self._items and self._empty) or allowed)
 
+    # the mixins of these two rely on KeyError, which shows its message in quotes
+
     def __contains__(self, name: object) -> bool:
-        # the mixin relies on KeyError, which a helpful message cannot travel in
         return name in self._items
+
+    @overload
+    def get(self, key: str, /) -> T | None: ...
+    @overload
+    def get(self, key: str, /, default: T | D) -> T | D: ...
+    def get(self, key: str, /, default: T | D | None = None) -> T | D | None:
+        """Return what has a name, or `default` where nothing has."""
+        return self._items.get(key, default)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._items)

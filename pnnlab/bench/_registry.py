@@ -5,6 +5,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, distribution, entry_points, packages_distributions
 from operator import attrgetter
 from typing import Final, Protocol, TypeGuard
@@ -120,9 +121,7 @@ def distribution_of(found: type[Device] | PlantClass) -> str | None:
     for entry in (*entry_points(group=DRIVERS), *entry_points(group=PLANTS)):
         if entry.module.partition(".")[0] == package:
             return _who(entry)
-    # an editable install does not list its files, so this finds only what was installed as a copy
-    owners = packages_distributions().get(package)
-    return f"{owners[0]} {distribution(owners[0]).version}" if owners else None
+    return _owner(package)
 
 
 def _installed(group: str) -> tuple[InstalledDriver, ...]:
@@ -131,6 +130,14 @@ def _installed(group: str) -> tuple[InstalledDriver, ...]:
 
 def _who(entry: EntryPoint) -> str:
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist else "an unnamed distribution"
+
+
+@cache
+def _owner(package: str) -> str | None:
+    """Return who installed a package; slow, for it reads the file lists of all that is installed."""
+    # an editable install does not list its files, so this finds only what was installed as a copy
+    owners = packages_distributions().get(package)
+    return f"{owners[0]} {distribution(owners[0]).version}" if owners else None
 
 
 def _load(name: str, group: str, noun: str) -> object:

@@ -60,7 +60,8 @@ class ExitSignals:
             os.kill(os.getpid(), number)
             return
         if self._answering:
-            return  # a second signal while the first is being answered
+            # a device hangs while it is made safe: this leaves it behind, and the others get their turn
+            raise SystemExit(128 + number)
         self._answering = True
         try:
             self._make_safe()

@@ -67,14 +67,15 @@ class DAC(Device):
             )
         limits, who = self.limits("voltage"), f"{self.name}: voltage"
         limits.check(volts, who=who, unit="V")
+        realised = self._realise(volts)
         now_s = self.clock.now_s()
         if np.isfinite(limits.slew_per_s):
-            since_s = now_s - self._written_s
-            limits.check_slew(self._call(lambda: self.present_v), volts[None], since_s, who=who, unit="V")
-        realised = self._realise(volts)
+            # a clock's reading is exact to its last bit, so is the time since another one
+            since_s = now_s - self._written_s + np.spacing(now_s)
+            limits.check_slew(self._standing_v(volts, realised), volts[None], since_s, who=who, unit="V")
         setpoint = Setpoint(self._next_tokens(1), volts, realised, now_s)
         self._call(self._write, realised)
-        self._written_s = now_s
+        self._written_s, self._asked_v = now_s, volts.copy()
         return setpoint
 
     @final
@@ -88,8 +89,9 @@ class DAC(Device):
         Raises:
             SetpointError: Wrong shape or outside the limits; nothing was sent.
         """
+        self._require(State.OPEN)
         slew = self.limits("voltage").slew_per_s
-        start = self._call(lambda: self.present_v)
+        start = self._call(lambda: self.present_v) if self._asked_v is None else self._asked_v
         if volts.shape != start.shape or np.isinf(slew):
             return self.write(volts)
         self.limits("voltage").check(volts, who=f"{self.name}: voltage", unit="V")
@@ -130,17 +132,40 @@ class DAC(Device):
             )
         limits, who = self.limits("voltage"), f"{self.name}: voltage"
         limits.check(volts, who=who, unit="V")
-        if np.isfinite(limits.slew_per_s):
-            limits.check_slew(self._call(lambda: self.present_v), volts, 1 / rate_hz, who=who, unit="V")
         realised = self._realise(volts)
+        if np.isfinite(limits.slew_per_s):
+            start = self._standing_v(volts[0], realised[0])
+            limits.check_slew(start, volts, 1 / rate_hz, who=who, unit="V")
         setpoint = Setpoint(self._next_tokens(1), volts, realised, self.clock.now_s())
         self._arm(self._arm_waveform, realised, rate_hz, trigger)
+        self._plays = True
         return setpoint
+
+    def _standing_v(self, volts: VoltArray, realised: VoltArray) -> VoltArray:
+        """Return from where a change to `volts` counts against the slew limit, shape `(n_channels,)`.
+
+        That is what was asked for last, not its nearest code: otherwise a ramp at the limit would break it by half a
+        step of the converter. An output that stands at the code asked for does not move.
+        """
+        present = self._call(lambda: self.present_v)
+        return np.where(realised == present, volts, present if self._asked_v is None else self._asked_v)
+
+    def _outputs_moved(self, *, by_run: bool) -> None:
+        if by_run and not self._plays:
+            return  # the run of another role of this instrument
+        # a later moment than that of the last movement: the slew limit is kept from there on, too
+        self._plays, self._asked_v, self._written_s = False, None, self.clock.now_s()
 
     # Hooks of a driver
 
     _written_s: float = -np.inf
-    """Bench time of the last static write; before the first the outputs have been still for ever."""
+    """Bench time up to which the outputs may have moved; before the first write they have been still for ever."""
+
+    _asked_v: VoltArray | None = None
+    """What was asked for last; `None` where something else than a write has moved the outputs since."""
+
+    _plays: bool = False
+    """Whether a waveform is armed."""
 
     def _realise(self, volts: VoltArray) -> VoltArray:
         """Return the voltages that the converter makes of legal ones (its nearest codes), same shape."""

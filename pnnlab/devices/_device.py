@@ -175,6 +175,7 @@ class Device(ABC):
         """End the armed run, whether done or not; does nothing where none is armed."""
         if self._state is State.ARMED:
             self._call(self._disarm)
+            self._outputs_moved(by_run=True)
             self._state = State.OPEN
 
     @final
@@ -186,7 +187,10 @@ class Device(ABC):
             if self._state is State.ARMED:
                 self._disarm()
         finally:
-            self._call(self._make_safe)
+            try:
+                self._call(self._make_safe)
+            finally:
+                self._outputs_moved(by_run=False)
             self._state = State.SAFE
 
     @final
@@ -263,6 +267,9 @@ class Device(ABC):
         raise self._unable("end a run")
 
     # For the roles
+
+    def _outputs_moved(self, *, by_run: bool) -> None:  # noqa: B027 (most roles keep no account)
+        """Take note that outputs may have moved without a write: by an armed run, or into their safe state."""
 
     def _arm(self, hook: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
         """Prepare a run of steps by the driver's hook; open → armed."""

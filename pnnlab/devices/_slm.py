@@ -107,16 +107,21 @@ class SpatialLightModulator(Device):
         """
         self._require(State.OPEN)
         self._require_trigger(trigger, self.triggers)
+        if levels.ndim != 3:
+            raise SetpointError(
+                f"{self.name}: a sequence has shape {levels.shape}, expected (n, {self.shape[0]}, {self.shape[1]}); "
+                "nothing was sent"
+            )
         if len(levels) > self.max_sequence:
             raise AbilityError(
                 f"{self.name}: a sequence of {len(levels)} patterns is asked for, "
                 f"the instrument holds {self.max_sequence}"
             )
         # a clock's sum of periods rounds in the last bits
-        if trigger is Trigger.INTERNAL and not period_s >= self.frame_period_s * (1 - 1e-9):
+        if trigger is Trigger.INTERNAL and not self.frame_period_s * (1 - 1e-9) <= period_s < np.inf:
             raise SetpointError(
                 f"{self.name}: a pattern every {period_s:g} s is asked for, "
-                f"the fastest is {self.frame_period_s:g} s; nothing was sent"
+                f"allowed is {self.frame_period_s:g} s or longer, but finite; nothing was sent"
             )
         self._check(levels, levels.shape[1:])
         realised = self._realise(levels)

@@ -80,5 +80,6 @@ def measured_forward(system: System, twin: DigitalTwin, x: Tensor, theta: Tensor
     y = torch.from_numpy(np.ascontiguousarray(shots.y)).to(x.device)
     drive = [torch.from_numpy(np.ascontiguousarray(d)).to(x.device) for d in shots.drive]
     result: Tensor = _MeasuredForward.apply(  # type: ignore[no-untyped-call]
-        x, theta, y, system, twin, *drive)
+        x, theta, y, system, twin, *drive
+    )
     return result, shots

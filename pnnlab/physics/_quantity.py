@@ -58,6 +58,10 @@ class Derived(Generic[T]):
     def __init__(self) -> None:
         self._kept: tuple[Hashable, tuple[Tensor, ...], tuple[int, ...], T] | None = None
 
+    def __deepcopy__(self, memo: object) -> "Derived[T]":
+        """Return an empty one: a copied tensor counts its versions from the start, so the copy could not tell."""
+        return Derived()
+
     def of(self, quantities: Sequence[Tensor], key: Hashable, compute: Callable[[], T]) -> T:
         """Return the value for these quantities and this key.
 
@@ -66,7 +70,7 @@ class Derived(Generic[T]):
             key: Everything else that the value depends on.
             compute: Computes the value.
         """
-        if any(quantity.requires_grad for quantity in quantities):
+        if torch.is_grad_enabled() and any(quantity.requires_grad for quantity in quantities):
             return compute()
         # Parameters keep their identity when they change device or type.
         key = (key, *((quantity.dtype, quantity.device) for quantity in quantities))

@@ -7,7 +7,7 @@ import numpy as np
 
 from pnnlab.devices import CrossbarArray, Setpoint
 from pnnlab.testing._device import DeviceConformance
-from pnnlab.testing._output import OutputRules, Values
+from pnnlab.testing._output import OutputRules, Realised, Values
 from pnnlab.testing._subject import Call
 
 __all__ = ["CrossbarArrayConformance"]
@@ -49,9 +49,9 @@ class CrossbarArrayConformance(OutputRules[X], DeviceConformance[X]):
         }  # fmt: skip
         calls: dict[str, Call[X]] = {}
         for what, shape in programs.items():
-            calls[what] = lambda device, shape=shape: device.program(np.full(shape, siemens))
+            calls[what] = _programming(np.full(shape, siemens))
         for what, shape in vectors.items():
-            calls[what] = lambda device, shape=shape: device.multiply(np.full(shape, volts))
+            calls[what] = _multiplying(np.full(shape, volts))
         return calls
 
     def send(self, device: X, quantity: str, values: Values) -> Setpoint:
@@ -66,7 +66,7 @@ class CrossbarArrayConformance(OutputRules[X], DeviceConformance[X]):
         """See `OutputRules.output_quantities`."""
         return ("conductance", "voltage")
 
-    def realised(self, device: X, quantity: str, values: Values) -> Values:
+    def realised(self, device: X, quantity: str, values: Values) -> Realised:
         """See `OutputRules.realised`: each row's driver has steps of its own, all cells have the same."""
         if quantity == "conductance":
             return super().realised(device, quantity, values)
@@ -100,3 +100,11 @@ class CrossbarArrayConformance(OutputRules[X], DeviceConformance[X]):
         siemens = device.read_conductance()
         assert siemens.shape == device.shape
         assert np.isfinite(siemens).all()
+
+
+def _programming(siemens: Values) -> Call[X]:
+    return lambda device: device.program(siemens)
+
+
+def _multiplying(volts: Values) -> Call[X]:
+    return lambda device: device.multiply(volts)

@@ -5,20 +5,18 @@ from collections.abc import Mapping
 from typing import ClassVar, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from pnnlab.devices import DAC, Limits, Setpoint, State, Trigger
 from pnnlab.errors import AbilityError, SetpointError
 from pnnlab.testing._device import DeviceConformance
-from pnnlab.testing._output import OutputRules, Values
+from pnnlab.testing._output import OutputRules, Realised, Values
 from pnnlab.testing._runs import RunRules
 from pnnlab.testing._subject import Call
 
 __all__ = ["DACConformance"]
 
 V = TypeVar("V", bound=DAC)
-Volts = npt.NDArray[np.floating]
 
 
 class WaveformRules(RunRules[V]):
@@ -39,14 +37,14 @@ class WaveformRules(RunRules[V]):
         """See `RunRules.step_s`."""
         return len(self.waveform(device)) / device.max_rate_hz
 
-    def waveform(self, device: V) -> Volts:
+    def waveform(self, device: V) -> Values:
         """Return a waveform that begins where the outputs are and ends away from there, within the slew limit."""
         low, high = self.limits_of(device, "voltage")
         start = np.clip(device.present_v, low, high)
         step = min((high - low) / 20, 0.5 * device.limits("voltage").slew_per_s / device.max_rate_hz)
         n = max(1, min(10, device.max_samples))
         direction = np.where(start > (low + high) / 2, -1, 1)
-        volts: Volts = start + direction * step * np.arange(1, n + 1)[:, None]
+        volts: Values = start + direction * step * np.arange(1, n + 1)[:, None]
         return volts
 
     def test_a_waveform_waits_for_its_trigger_and_holds_its_last_value(self, device: V) -> None:
@@ -83,26 +81,23 @@ class WaveformRules(RunRules[V]):
         here = np.clip(device.present_v, *self.limits_of(device, "voltage"))
         for extra in (1, 1000):
             long = np.broadcast_to(here, (device.max_samples + extra, device.n_channels))
-            self.assert_refused(device, f"{len(long)} samples", lambda d, long=long: self._arm(d, long), AbilityError)
+            self.assert_refused(device, f"{len(long)} samples", _arming(long, device.max_rate_hz), AbilityError)
 
     def test_the_longest_waveform_fits(self, device: V) -> None:
         self._waveforms_or_skip(device)
         if device.max_samples * device.n_channels > 1e6:
             pytest.skip(f"{device.name}: its longest waveform would take too long")
-        self._arm(
-            device, np.tile(np.clip(device.present_v, *self.limits_of(device, "voltage")), (device.max_samples, 1))
-        )
+        here = np.clip(device.present_v, *self.limits_of(device, "voltage"))
+        arming: Call[V] = _arming(np.tile(here, (device.max_samples, 1)), device.max_rate_hz)
+        arming(device)
         assert device.state is State.ARMED
 
     @pytest.mark.parametrize("factor", [1.001, 1000, 0, -1, math.nan, math.inf])
     def test_rates_that_it_cannot_keep_are_refused(self, device: V, factor: float) -> None:
         self._waveforms_or_skip(device)
-        volts, rate_hz = self.waveform(device), factor * device.max_rate_hz
-        trigger = min(device.triggers)
-        self.assert_refused(
-            device, f"{rate_hz:g} samples/s",
-            lambda d: d.arm_waveform(volts, rate_hz=rate_hz, trigger=trigger), SetpointError,
-        )  # fmt: skip
+        rate_hz = factor * device.max_rate_hz
+        arming: Call[V] = _arming(self.waveform(device), rate_hz)
+        self.assert_refused(device, f"{rate_hz:g} samples/s", arming, SetpointError)
 
     def test_one_illegal_sample_refuses_the_waveform(self, device: V) -> None:
         self._waveforms_or_skip(device)
@@ -110,11 +105,7 @@ class WaveformRules(RunRules[V]):
         for wrong in (math.nan, -math.inf, high + 1e-3 * (high - low)):
             volts = self.waveform(device)
             volts[-1, -1] = wrong
-            self.assert_refused(device, f"a sample of {wrong} V", lambda d, v=volts: self._arm(d, v), SetpointError)
-
-    def _arm(self, device: V, volts: Values) -> Setpoint:
-        trigger = min(device.triggers, default=Trigger.INTERNAL)
-        return device.arm_waveform(volts.astype(float), rate_hz=device.max_rate_hz, trigger=trigger)
+            self.assert_refused(device, f"a sample of {wrong} V", _arming(volts, device.max_rate_hz), SetpointError)
 
     def _waveforms_or_skip(self, device: V) -> None:
         if not device.max_samples:
@@ -144,11 +135,10 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
         shapes = {
             "a channel too many": (n + 1,), "a channel too few": (n - 1,), "one number": (), "a row of rows": (1, n),
         }  # fmt: skip
-        calls: dict[str, Call[V]] = {
-            f"{what} in {name}": lambda device, shape=shape, name=name: getattr(device, name)(np.full(shape, idle))
-            for name in ("write", "ramp")
-            for what, shape in shapes.items()
-        }
+        calls: dict[str, Call[V]] = {}
+        for what, shape in shapes.items():
+            calls[f"{what} in write"] = _writing(np.full(shape, idle))
+            calls[f"{what} in ramp"] = _ramping(np.full(shape, idle))
         if like.max_samples:
             waveforms = {
                 "a waveform with a channel too many": (2, n + 1), "a waveform with a channel too few": (2, n - 1),
@@ -156,7 +146,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
                 "waveforms": (1, 2, n),
             }  # fmt: skip
             for what, shape in waveforms.items():
-                calls[what] = lambda device, shape=shape: self._arm(device, np.full(shape, idle))
+                calls[what] = _arming(np.full(shape, idle), like.max_rate_hz)
         return calls
 
     def readback(self, device: V) -> dict[str, object]:
@@ -176,7 +166,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
         """See `OutputRules.output_quantities`."""
         return ("voltage",)
 
-    def realised(self, device: V, quantity: str, values: Values) -> Values:
+    def realised(self, device: V, quantity: str, values: Values) -> Realised:
         """See `OutputRules.realised`: each channel has steps of its own."""
         found = []
         for value in values.tolist():
@@ -221,7 +211,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
             begin, end = np.full((2, device.n_channels), [[low], [high]])
             device.write(begin)
             for far in (end, begin + 0.5 * (end - begin)):
-                self.assert_refused(device, "a jump", lambda d, far=far: d.write(far), SetpointError)
+                self.assert_refused(device, "a jump", _writing(far), SetpointError)
             begin_s = device.clock.now_s()
             realised = device.ramp(end, step_s=1e-2).realised
             took_s = device.clock.now_s() - begin_s
@@ -236,7 +226,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
             device.make_safe()
             device.resume()
             far = ends[np.abs(ends - device.present_v).max(axis=1).argmax()]
-            self.assert_refused(device, "a jump out of the safe state", lambda d: d.write(far), SetpointError)
+            self.assert_refused(device, "a jump out of the safe state", _writing(far), SetpointError)
 
     def test_a_waveform_above_the_slew_limit_is_refused(self) -> None:
         with self._slewing(seconds=0.1) as device:
@@ -245,10 +235,25 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
             device.write(np.full(device.n_channels, low))
             n = min(device.max_samples, 4)
             steep = np.linspace(low, high, n + 1)[1:, None] * np.ones(device.n_channels)
-            self.assert_refused(device, "a steep waveform", lambda d: self._arm(d, steep), SetpointError)
+            self.assert_refused(device, "a steep waveform", _arming(steep, device.max_rate_hz), SetpointError)
 
     def _slewing(self, seconds: float) -> V:
         """Return a closed device that needs some time from one end of its range to the other."""
         with self.make(clock=self.clock()) as device:
             low, high = self.limits_of(device, "voltage")
         return self.make(clock=self.clock(), limits={"voltage": Limits(low, high, (high - low) / seconds)})
+
+
+def _writing(volts: Values) -> Call[V]:
+    return lambda device: device.write(volts)
+
+
+def _ramping(volts: Values) -> Call[V]:
+    return lambda device: device.ramp(volts)
+
+
+def _arming(volts: Values, rate_hz: float) -> Call[V]:
+    """Return a call that arms a waveform with any trigger that there is."""
+    return lambda device: device.arm_waveform(
+        volts, rate_hz=rate_hz, trigger=min(device.triggers, default=Trigger.INTERNAL)
+    )

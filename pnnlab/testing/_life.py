@@ -8,7 +8,7 @@ import pytest
 
 from pnnlab.devices import Device, State
 from pnnlab.errors import DeviceError, StateError
-from pnnlab.testing._subject import Call, Subject
+from pnnlab.testing._subject import Call, Subject, assert_state
 
 __all__ = ["LifeRules"]
 
@@ -27,7 +27,7 @@ class LifeRules(Subject[D]):
         device.close()
         device.make_safe()
         device.disarm()
-        assert device.state is State.CLOSED
+        assert_state(device, State.CLOSED)
         with pytest.raises(StateError):
             _ = device.identity
 
@@ -45,7 +45,7 @@ class LifeRules(Subject[D]):
     def test_opening_twice_is_refused(self, device: D) -> None:
         with pytest.raises(StateError):
             device.open()
-        assert device.state is State.OPEN
+        assert_state(device, State.OPEN)
         _assert_all_work(device, self.calls(device))
 
     def test_a_closed_device_opens_again(self) -> None:
@@ -53,11 +53,11 @@ class LifeRules(Subject[D]):
         identities = []
         for _ in range(3):
             device.open()
-            assert device.state is State.OPEN
+            assert_state(device, State.OPEN)
             _assert_all_work(device, self.calls(device))
             identities.append(device.identity)
             device.close()
-            assert device.state is State.CLOSED
+            assert_state(device, State.CLOSED)
         assert len(set(identities)) == 1, f"the same instrument told different identities: {identities}"
 
     def test_closing_makes_safe_and_lets_go_once(self) -> None:
@@ -66,17 +66,17 @@ class LifeRules(Subject[D]):
             device.close()
             device.close()
         assert events == ["_make_safe", "_close"]
-        assert device.state is State.CLOSED
+        assert_state(device, State.CLOSED)
 
     def test_the_context_opens_and_closes(self) -> None:
         device = self.make(clock=self.clock())
         with device as entered:
             assert entered is device
-            assert device.state is State.OPEN
-        assert device.state is State.CLOSED
+            assert_state(device, State.OPEN)
+        assert_state(device, State.CLOSED)
         with device.open() as entered:
             assert entered is device
-        assert device.state is State.CLOSED
+        assert_state(device, State.CLOSED)
 
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
     @pytest.mark.parametrize("armed", [False, True], ids=["open", "armed"])
@@ -89,17 +89,17 @@ class LifeRules(Subject[D]):
                 self.arm_or_skip(device)
             raise error
         assert events == [*(["_disarm"] if armed else []), "_make_safe", "_close"]
-        assert device.state is State.CLOSED
+        assert_state(device, State.CLOSED)
 
     def test_made_safe_every_call_is_refused_until_resume(self, device: D) -> None:
         calls = self.calls(device)
         device.make_safe()
         device.make_safe()
-        assert device.state is State.SAFE
+        assert_state(device, State.SAFE)
         _assert_all_refused(self, device, {**calls, **self.run_calls(), "open": lambda device: device.open()})
         device.settings()
         device.resume()
-        assert device.state is State.OPEN
+        assert_state(device, State.OPEN)
         _assert_all_work(device, calls)
 
     def test_resume_needs_a_safe_device(self, device: D) -> None:
@@ -108,7 +108,7 @@ class LifeRules(Subject[D]):
     def test_without_a_run_its_calls_are_refused(self, device: D) -> None:
         _assert_all_refused(self, device, self.run_calls())
         device.disarm()
-        assert device.state is State.OPEN
+        assert_state(device, State.OPEN)
 
     def test_armed_every_other_call_is_refused(self, device: D) -> None:
         calls = self.calls(device)
@@ -116,7 +116,7 @@ class LifeRules(Subject[D]):
         _assert_all_refused(self, device, {**calls, "open": lambda device: device.open()})
         device.settings()
         device.disarm()
-        assert device.state is State.OPEN
+        assert_state(device, State.OPEN)
         _assert_all_work(device, calls)
 
     def test_making_safe_ends_an_armed_run(self, device: D) -> None:
@@ -125,7 +125,7 @@ class LifeRules(Subject[D]):
             device.make_safe()
         assert events == ["_disarm", "_make_safe"]
         device.resume()
-        assert device.state is State.OPEN, "the run survived make_safe"
+        assert_state(device, State.OPEN, "after make_safe and resume of an armed run")
         self.arm_or_skip(device)
 
     def test_a_hook_that_fails_puts_the_device_into_fault(self) -> None:
@@ -138,10 +138,10 @@ class LifeRules(Subject[D]):
                     patch.setattr(device, hook, _raising(BrokenWireError))
                 with pytest.raises(DeviceError):
                     call(device)
-            assert device.state is State.FAULT, f"after {name} failed the device is {device.state}"
+            assert_state(device, State.FAULT, f"after {name} failed")
             _assert_all_refused(self, device, {**calls, "settings": lambda device: device.settings()})
             device.close()
-            assert device.state is State.CLOSED
+            assert_state(device, State.CLOSED)
             with device:
                 _assert_all_work(device, {name: call})
 
@@ -153,7 +153,7 @@ class LifeRules(Subject[D]):
             with pytest.raises(DeviceError if issubclass(error, Exception) else error):
                 device.open()
         assert events == ["_close"], f"a half-done opening called {events}, due is _close only"
-        assert device.state is State.CLOSED
+        assert_state(device, State.CLOSED)
         with device:
             _assert_all_work(device, self.calls(device))
 
@@ -174,7 +174,7 @@ def _assert_all_work(device: D, calls: Mapping[str, Call[D]]) -> None:
         call(device)
         assert device.state in (State.OPEN, State.ARMED), f"after {name} the device is {device.state}"
         device.disarm()
-        assert device.state is State.OPEN, f"after {name} and disarm the device is {device.state}"
+        assert_state(device, State.OPEN, f"after {name} and disarm")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy.typing as npt
 __all__ = ["assert_nearest"]
 
 Values = npt.NDArray[np.floating]
+Realised = npt.NDArray[np.number]
 
 _POINTS: Final = 65
 _ROUNDS: Final = 12
@@ -19,7 +20,7 @@ _FLOAT32_STEP: Final = 2.0**-22
 """Two steps of single precision, relative: drivers may compute in it."""
 
 
-def assert_nearest(realise: Callable[[Values], Values], low: float, high: float, who: str) -> None:
+def assert_nearest(realise: Callable[[Values], Realised], low: float, high: float, who: str) -> None:
     """Assert that values are realised by the nearest one that the device has.
 
     A device realises the nearest value exactly if no value that it is seen to have lies nearer to what was asked; that

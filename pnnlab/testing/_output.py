@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -16,7 +17,8 @@ from pnnlab.testing._subject import Subject
 __all__ = ["OutputRules"]
 
 D = TypeVar("D", bound=Device)
-Values = npt.NDArray[np.number]
+Values = npt.NDArray[np.floating]
+Realised = npt.NDArray[np.number]
 
 
 class OutputRules(Subject[D]):
@@ -34,7 +36,7 @@ class OutputRules(Subject[D]):
     def output_quantities(self, device: D) -> tuple[str, ...]:
         """Return the quantities that setpoints are made of."""
 
-    def realised(self, device: D, quantity: str, values: Values) -> Values:
+    def realised(self, device: D, quantity: str, values: Values) -> Realised:
         """Return what is made of values of shape `(n,)`, shape `(n, k)`, by elements that share their steps."""
         shape = self.setpoint_shape(device, quantity)
         size = int(np.prod(shape))
@@ -77,10 +79,7 @@ class OutputRules(Subject[D]):
     def test_realised_is_the_nearest_to_commanded(self, device: D) -> None:
         for quantity in self.output_quantities(device):
             low, high = self.limits_of(device, quantity)
-            assert_nearest(
-                lambda values, quantity=quantity: self.realised(device, quantity, values),
-                low, high, f"{device.name}: {quantity}",
-            )  # fmt: skip
+            assert_nearest(partial(self.realised, device, quantity), low, high, f"{device.name}: {quantity}")
 
     def test_realised_is_realised_again_as_it_is(self, device: D) -> None:
         for quantity in self.output_quantities(device):
@@ -89,10 +88,10 @@ class OutputRules(Subject[D]):
             # half a step beyond a limit of the bench is realised, and cannot be asked for
             legal = (once >= low) & (once <= high)
             assert legal.any(), f"{device.name}: no {quantity} within the limits is realised within them"
-            once = np.where(legal, once, once[legal][0])
+            asked: Values = np.where(legal, once, once[legal][0]).astype(np.float64)
             self.let_slew(device, quantity)
-            again = self.send(device, quantity, once).realised
-            np.testing.assert_array_equal(again, once, f"{device.name}: realised {quantity} moves when written again")
+            again = self.send(device, quantity, asked).realised
+            np.testing.assert_array_equal(again, asked, f"{device.name}: realised {quantity} moves when written again")
 
     def test_tokens_count_every_setpoint_once(self) -> None:
         device = self.make(clock=self.clock())

@@ -11,7 +11,7 @@ import pytest
 from pnnlab.devices import Device, Stamps, State, Trigger
 from pnnlab.errors import AcquisitionError
 from pnnlab.testing._runs import RunRules
-from pnnlab.testing._subject import Call
+from pnnlab.testing._subject import Call, assert_state
 
 __all__ = ["ReadingRules"]
 
@@ -61,11 +61,9 @@ class ReadingRules(RunRules[D]):
         }
         if dtype.itemsize > 1:
             buffers["a buffer of the other byte order"] = np.zeros(wanted, dtype.newbyteorder())
-        calls: dict[str, Call[D]] = {
-            what: lambda device, out=out: self.arm_readings(device, 2, trigger, out) for what, out in buffers.items()
-        }
+        calls = {what: _arming(self, 2, trigger, out) for what, out in buffers.items()}
         for n in (0, -1):
-            calls[f"a run of {n} readings"] = lambda device, n=n: self.arm_readings(device, n, trigger)
+            calls[f"a run of {n} readings"] = _arming(self, n, trigger)
         return calls
 
     def preferred(self, device: D) -> Trigger:
@@ -139,13 +137,11 @@ class ReadingRules(RunRules[D]):
     def test_reading_more_than_armed_is_refused(self, device: D) -> None:
         self.begin(device, 3)
         for n in (4, 0, -1):
-            self.assert_refused(
-                device, f"reading {n} of 3", lambda d, n=n: self.read(d, n, self.patience_s), AcquisitionError
-            )
+            self.assert_refused(device, f"reading {n} of 3", _reading(self, n), AcquisitionError)
         self.read(device, 2, self.patience_s)
-        self.assert_refused(device, "reading 2 of 1", lambda d: self.read(d, 2, self.patience_s), AcquisitionError)
+        self.assert_refused(device, "reading 2 of 1", _reading(self, 2), AcquisitionError)
         self.read(device, 1, self.patience_s)
-        self.assert_refused(device, "reading 1 of 0", lambda d: self.read(d, 1, self.impatience_s), AcquisitionError)
+        self.assert_refused(device, "reading 1 of 0", _reading(self, 1), AcquisitionError)
 
     def test_before_the_start_there_is_nothing_to_read(self, device: D) -> None:
         trigger = self.preferred(device)
@@ -190,4 +186,12 @@ class ReadingRules(RunRules[D]):
         assert waited_s <= self.impatience_s + self.grace_s, (
             f"{device.name}: took {waited_s:g} s with a timeout of {self.impatience_s:g} s"
         )
-        assert device.state is State.ARMED
+        assert_state(device, State.ARMED)
+
+
+def _arming(rules: ReadingRules[D], n: int, trigger: Trigger, out: Rows | None = None) -> Call[D]:
+    return lambda device: rules.arm_readings(device, n, trigger, out)
+
+
+def _reading(rules: ReadingRules[D], n: int) -> Call[D]:
+    return lambda device: rules.read(device, n, rules.impatience_s)

@@ -7,7 +7,7 @@ import pytest
 
 from pnnlab.devices import Device, State, Trigger
 from pnnlab.errors import AbilityError, AcquisitionError
-from pnnlab.testing._subject import Subject
+from pnnlab.testing._subject import Subject, assert_state
 
 __all__ = ["RunRules"]
 
@@ -51,7 +51,7 @@ class RunRules(Subject[D]):
     def test_what_it_cannot_be_triggered_by_is_refused(self, device: D, trigger: Trigger) -> None:
         if trigger in self.triggers(device):
             self.arm(device, trigger)
-            assert device.state is State.ARMED
+            assert_state(device, State.ARMED)
             device.disarm()
         else:
             self.assert_refused(device, f"a {trigger} trigger", lambda d: self.arm(d, trigger), AbilityError)
@@ -64,10 +64,10 @@ class RunRules(Subject[D]):
             device.start()
             self.fire(device, trigger, self.n_steps)
             device.wait(self.patience_s)
-            assert device.state is State.ARMED, "a run ends by disarm only"
+            assert_state(device, State.ARMED, "after all steps are done: a run ends by disarm only,")
             device.disarm()
             device.disarm()
-            assert device.state is State.OPEN
+            assert_state(device, State.OPEN)
 
     @each_trigger
     def test_a_run_that_was_not_started_is_not_done(self, device: D, trigger: Trigger) -> None:
@@ -100,7 +100,7 @@ class RunRules(Subject[D]):
             else:
                 device.make_safe()
                 device.resume()
-            assert device.state is State.OPEN
+            assert_state(device, State.OPEN)
             self.arm(device, trigger)
             self._assert_not_done(device, "the run before was abandoned and this one was not started")
             device.disarm()
@@ -121,4 +121,4 @@ class RunRules(Subject[D]):
         assert waited_s <= self.impatience_s + self.grace_s, (
             f"{device.name}: waited {waited_s:g} s with a timeout of {self.impatience_s:g} s"
         )
-        assert device.state is State.ARMED
+        assert_state(device, State.ARMED)

@@ -18,8 +18,6 @@ __all__ = ["SpatialLightModulatorConformance"]
 
 S = TypeVar("S", bound=SpatialLightModulator)
 
-_MOST_TRIED: ClassVar[int] = 64
-
 
 class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConformance[S]):
     """What every spatial light modulator keeps; see `DeviceConformance` for its use."""
@@ -47,16 +45,14 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
             "a pattern with a row too many": (h + 1, w), "a pattern with a column too few": (h, w - 1),
             "a row of pixels": (w,), "one number": (), "an empty pattern": (0, w), "a pattern of patterns": (1, h, w),
         }  # fmt: skip
-        calls: dict[str, Call[S]] = {
-            what: lambda device, shape=shape: device.write(np.full(shape, level)) for what, shape in shapes.items()
-        }
+        calls: dict[str, Call[S]] = {what: _writing(np.full(shape, level)) for what, shape in shapes.items()}
         if like.max_sequence:
             sequences = {
                 "a sequence with a row too many": (1, h + 1, w), "a pattern as a sequence": (h, w),
                 "an empty sequence": (0, h, w), "a number as a sequence": (), "sequences": (1, 1, h, w),
             }  # fmt: skip
             for what, shape in sequences.items():
-                calls[what] = lambda device, shape=shape: self._arm(device, np.full(shape, level))
+                calls[what] = self._arming(np.full(shape, level))
         return calls
 
     def send(self, device: S, quantity: str, values: Values) -> Setpoint:
@@ -88,7 +84,8 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
         assert device.levels >= 2
         assert device.pitch_m > 0 and device.frame_period_s > 0 and device.settle_s >= 0
         if np.issubdtype(device.dtype, np.integer):
-            assert np.iinfo(device.dtype).max >= device.levels - 1, f"{device.levels} levels do not fit {device.dtype}"
+            bits = 8 * device.dtype.itemsize - (device.dtype.kind == "i")
+            assert device.levels <= 2**bits, f"{device.name}: {device.levels} levels do not fit {device.dtype}"
         assert bool(device.max_sequence) == bool(device.triggers), "a sequence needs room and a trigger"
 
     def test_shown_levels_are_of_the_hardware_type_and_nearest(self, device: S) -> None:
@@ -119,7 +116,7 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
         for extra in (1, 1000):
             shape = (device.max_sequence + extra, *device.shape)
             long = np.broadcast_to(pattern, shape)  # takes no memory, however much the instrument holds
-            self.assert_refused(device, f"{len(long)} patterns", lambda d, long=long: self._arm(d, long), AbilityError)
+            self.assert_refused(device, f"{len(long)} patterns", self._arming(long), AbilityError)
 
     def test_the_longest_sequence_fits(self, device: S) -> None:
         self._sequences_or_skip(device)
@@ -133,7 +130,7 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
         for wrong in (math.nan, math.inf, self.limits_of(device, "level")[1] + 1):
             sequence = self._sequence(device, 3)
             sequence[2, -1, -1] = wrong
-            self.assert_refused(device, f"a level {wrong}", lambda d, s=sequence: self._arm(d, s), SetpointError)
+            self.assert_refused(device, f"a level {wrong}", self._arming(sequence), SetpointError)
 
     def test_patterns_faster_than_the_panel_are_refused(self, device: S) -> None:
         if Trigger.INTERNAL not in device.triggers:
@@ -141,10 +138,7 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
         sequence = self._sequence(device, 2)
         for period_s in (0.99 * device.frame_period_s, 0.0, -1.0, math.nan, math.inf):
             what = f"a pattern every {period_s:g} s"
-            self.assert_refused(
-                device, what, lambda d, p=period_s: d.arm_sequence(sequence, trigger=Trigger.INTERNAL, period_s=p),
-                SetpointError,
-            )  # fmt: skip
+            self.assert_refused(device, what, self._arming(sequence, Trigger.INTERNAL, period_s), SetpointError)
 
     def test_an_internal_sequence_takes_its_time(self, device: S) -> None:
         if Trigger.INTERNAL not in device.triggers:
@@ -157,9 +151,15 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
         took_s = device.clock.now_s() - begin_s
         assert took_s >= 2 * period_s - self.stamp_error_s, f"{device.name}: 3 patterns took {took_s:g} s"
 
-    def _arm(self, device: S, levels: Values, trigger: Trigger | None = None) -> Setpoint:
+    def _arm(
+        self, device: S, levels: Values, trigger: Trigger | None = None, period_s: float | None = None
+    ) -> Setpoint:
         chosen = trigger or min(device.triggers, default=Trigger.INTERNAL)
-        return device.arm_sequence(levels, trigger=chosen, period_s=device.frame_period_s)
+        period_s = device.frame_period_s if period_s is None else period_s
+        return device.arm_sequence(levels, trigger=chosen, period_s=period_s)
+
+    def _arming(self, levels: Values, trigger: Trigger | None = None, period_s: float | None = None) -> Call[S]:
+        return lambda device: self._arm(device, levels, trigger, period_s)
 
     def _sequence(self, device: S, n: int) -> Values:
         """Return `n` patterns of legal levels, each another one."""
@@ -170,3 +170,7 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
     def _sequences_or_skip(self, device: S) -> None:
         if not device.max_sequence:
             pytest.skip(f"{device.name} plays no sequences")
+
+
+def _writing(pattern: Values) -> Call[S]:
+    return lambda device: device.write(pattern)

@@ -10,7 +10,7 @@ import pytest
 from pnnlab.devices import Clock, Device, ExpectedIdentity, Limits, SimulatedClock, State
 from pnnlab.errors import PnnlabError
 
-__all__ = ["Call", "DeviceArguments", "Subject"]
+__all__ = ["Call", "DeviceArguments", "Subject", "assert_state"]
 
 D = TypeVar("D", bound=Device)
 Call = Callable[[D], object]
@@ -22,6 +22,11 @@ class DeviceArguments(TypedDict):
     clock: Clock
     limits: NotRequired[Mapping[str, Limits]]
     expected: NotRequired[ExpectedIdentity]
+
+
+def assert_state(device: Device, state: State, when: str = "now") -> None:
+    """Assert where a device is in its life."""
+    assert device.state is state, f"{device.name} is {device.state} {when}, due is {state}"
 
 
 class Subject(ABC, Generic[D]):
@@ -146,7 +151,7 @@ class Subject(ABC, Generic[D]):
                 pytest.fail(f"{what} raised {type(other).__name__} ({other}), {error.__name__} is due")
             else:
                 pytest.fail(f"{what} was accepted, {error.__name__} is due")
-        assert device.state is state, f"{what} was refused, and the device went from {state} to {device.state}"
+        assert_state(device, state, f"after {what} was refused")
         after = self.readback(device)
         changed = [key for key in before if not np.array_equal(np.asarray(before[key]), np.asarray(after.get(key)))]
         assert not changed, f"{what} was refused, and changed {', '.join(changed)}"

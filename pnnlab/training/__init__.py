@@ -4,6 +4,7 @@ from pnnlab.training._baselines import linear_on_inputs, linear_on_physics
 from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
 from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe, resume_training, train
 from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
+from pnnlab.training._section import bench_file_schema, change_recipe, check_recipes
 from pnnlab.training._tasks import DigitsConfig, Task, TaskConfig, VowelsConfig, load_task
 from pnnlab.training._trainer import Progress, Score, Trainer, deploy, evaluate
 
@@ -20,9 +21,12 @@ __all__ = [
     "TwinFitConfig",
     "VowelsConfig",
     "Watcher",
+    "bench_file_schema",
     "build_method",
     "build_model",
     "build_twins",
+    "change_recipe",
+    "check_recipes",
     "deploy",
     "evaluate",
     "fit_only",

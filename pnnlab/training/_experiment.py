@@ -26,6 +26,9 @@ _BENCH_COPY = "instruments.yaml"
 class Watcher:
     """Told how a training goes on; every method may be overridden, and does nothing here."""
 
+    def began(self, run: Path) -> None:
+        """The run's folder was made, or taken up again; no device has been opened yet."""
+
     def phase(self, text: str) -> None:
         """Something longer begins: recording shots, fitting a twin, training, testing."""
 
@@ -164,6 +167,7 @@ def fit_only(
         bench_snapshot=_json(bench.file.snapshot()), bench_hash=bench.file.hash, seed=recipe.seed,
     )  # fmt: skip
     watcher = watcher or Watcher()
+    watcher.began(run.path)
     with run, bench:
         run.update(devices=_json(bench.settings()))
         _, _, _, reports = _prepare(run, bench, recipe, watcher)
@@ -172,6 +176,7 @@ def fit_only(
 
 
 def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resuming: bool) -> Outcome:
+    watcher.began(run.path)
     with run, bench:
         run.update(devices=_json(bench.settings()))
         begin_s = bench.clock.now_s()

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from pnnlab.devices import Clock
@@ -107,7 +106,7 @@ class Trainer:
             else torch.optim.lr_scheduler.ConstantLR(self.optimiser, factor=1.0)
         )
         self.step = 0
-        self.stopped_because = "all epochs are done"
+        self.stopped_because = ""
         self._best = (-1.0, 0)
         self._begin_s = bench.clock.now_s() if begin_s is None else begin_s
         self._wall_s = time.perf_counter()
@@ -128,13 +127,14 @@ class Trainer:
         `stopped_because` says which. Goes on where `load_state` left off.
         """
         self.method.prepare(self.model)
-        engine = Engine(self._train_step)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._after_step)
-        if self.step < self.n_steps and not self._stop_reason():
-            engine.load_state_dict(
-                {"iteration": self.step, "epoch_length": self.steps_per_epoch, "max_epochs": self.recipe.epochs}
-            )
-            engine.run(self._batches())
+        batches = self._batches()
+        while not (reason := self._stop_reason()):
+            x, y = next(batches)
+            metrics = self.method.step(self.model, x, y, self._loss, self.optimiser)
+            self._schedule.step()
+            self.step += 1
+            self._after_step(metrics)
+        self.stopped_because = reason
 
     def state(self) -> dict[str, object]:
         """Return everything that the rest of training depends on; twins, which do not change, are left out."""
@@ -188,15 +188,8 @@ class Trainer:
                 yield x[index], y[index]
                 step += 1
 
-    def _train_step(self, _: Engine, batch: tuple[Tensor, Tensor]) -> dict[str, float]:
-        metrics = self.method.step(self.model, *batch, self._loss, self.optimiser)
-        self._schedule.step()
-        return metrics
-
-    def _after_step(self, engine: Engine) -> None:
-        self.step += 1
-        output: Any = engine.state.output  # what `_train_step` returned; ignite types it as anything
-        metrics: dict[str, float] = dict(output)
+    def _after_step(self, metrics: dict[str, float]) -> None:
+        """Validate at the end of an epoch, keep a checkpoint, and tell the observers."""
         if not math.isfinite(metrics["loss"]):
             raise RunError(
                 f"the loss is {metrics['loss']} in step {self.step}; lower `learning_rate`, or look for dark readings"
@@ -204,12 +197,13 @@ class Trainer:
         epoch_done = self.step % self.steps_per_epoch == 0
         if epoch_done:
             score = evaluate(self.model, self.task.validation, self._loss)
-            metrics |= {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
+            metrics = metrics | {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
             if score.accuracy > self._best[0]:
                 self._best = (score.accuracy, self.step)
-        reason = self._stop_reason()
         # validation draws readings too, so the checkpoint comes after it: a resumed run then repeats nothing
-        if self._save is not None and (reason or self.step % self.recipe.checkpoint_every == 0 or epoch_done):
+        if self._save is not None and (
+            self._stop_reason() or self.step % self.recipe.checkpoint_every == 0 or epoch_done
+        ):
             self._save(self.state())
         progress = Progress(
             self.step, -(-self.step // self.steps_per_epoch), self.n_steps, self.shots,
@@ -217,12 +211,12 @@ class Trainer:
         )  # fmt: skip
         for observer in self._observers:
             observer(progress)
-        if reason:
-            self.stopped_because = reason
-            engine.terminate()
 
     def _stop_reason(self) -> str:
+        """Return why training is over; empty while it is not."""
         budget, patience = self.recipe.budget_shots, self.recipe.patience
+        if self.step >= self.n_steps:
+            return "all epochs are done"
         if budget is not None and self.shots >= budget:
             return f"the budget of {budget} shots is spent ({self.shots})"
         if patience is not None and self.step - self._best[1] >= patience * self.steps_per_epoch:

@@ -55,8 +55,10 @@ class SimAdcOptions(DeviceOptions):
 class SimAdc(ADC):
     """A converter with as many channels as its `CircuitBoard` has outputs; all are sampled at the same moment.
 
-    A hardware trigger is a start trigger, as on multifunction cards: the pulse that the DAC gives when a waveform begins
-    starts the armed records, which then follow each other without a gap. A software trigger starts one record.
+    Each trigger starts one record; one that comes during a record is lost. Hardware triggers are the DAC's
+    marker pulses, the first with the start of a waveform and then one a record, so that armed records follow each
+    other without a gap, as after the start trigger of a multifunction card. A waveform that ends before the last armed
+    record begins leaves records missing.
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimAdcOptions
@@ -154,27 +156,24 @@ class SimAdc(ADC):
     def _start(self) -> None:
         self._running = True
         if self._armed_trigger is Trigger.INTERNAL:
-            self._take_all(self.clock.now_s())
+            starts_s = self.clock.now_s() + self._record_s * np.arange(self._wanted)
+            self._begin_at(np.asarray(starts_s, np.float64))
         elif self._armed_trigger is Trigger.HARDWARE:
-            self._board.listen(self._on_pulses)
+            self._board.listen(self._begin_at, every_s=self._record_s)
 
     def _trigger(self) -> None:
         if not self._running or self._armed_trigger is not Trigger.SOFTWARE:
             raise AcquisitionError(
                 f"{self.name}: it does not listen to software triggers now; arm and start it for them"
             )
-        now_s = self.clock.now_s()
-        # a trigger that comes during a record is lost, as on a real converter
-        free = not self._starts or now_s >= self._starts[-1] + self._record_s * (1 - 1e-9)
-        if free and len(self._starts) < self._wanted:
-            self._starts.append(now_s)
+        self._begin_at(np.array([self.clock.now_s()]))
 
-    def _on_pulses(self, times_s: npt.NDArray[np.float64]) -> None:
-        if not self._starts:
-            self._take_all(float(times_s[0]))
-
-    def _take_all(self, start_s: float) -> None:
-        self._starts = [start_s + k * self._record_s for k in range(self._wanted)]
+    def _begin_at(self, times_s: npt.NDArray[np.float64]) -> None:
+        for time_s in times_s.tolist():
+            # rounding of a sum of records must not lose the one that follows at once
+            free = not self._starts or time_s >= self._starts[-1] + self._record_s * (1 - 1e-6)
+            if free and len(self._starts) < self._wanted:
+                self._starts.append(time_s)
 
     def _wait(self, timeout_s: float) -> None:
         self._sleep_through(self._wanted, timeout_s)
@@ -193,7 +192,7 @@ class SimAdc(ADC):
 
     def _disarm(self) -> None:
         if self._armed_trigger is Trigger.HARDWARE and self._running:
-            self._board.unlisten(self._on_pulses)
+            self._board.unlisten(self._begin_at)
         self._armed_trigger, self._running = None, False
 
     # Samples
@@ -228,8 +227,8 @@ class SimAdc(ADC):
             self.clock.sleep_until(deadline_s)
             raise AcquisitionError(
                 f"{self.name}: {n} records are due, {len(self._starts)} were started by {self._armed_trigger} triggers "
-                f"within {timeout_s:g} s; start the waveform after the ADC, and trigger no faster than a record takes "
-                f"({self._record_s:g} s)"
+                f"within {timeout_s:g} s; start the waveform after the ADC, make it as long as all records, and "
+                f"trigger no faster than a record takes ({self._record_s:g} s)"
             )
         ready_s = self._starts[n - 1] + self._record_s
         if ready_s > deadline_s:

@@ -26,6 +26,7 @@ _KEPT: Final = 4096
 
 FloatArray = npt.NDArray[np.floating]
 Transfer = Callable[[Tensor], Tensor]
+Listener = Callable[[npt.NDArray[np.float64]], None]
 
 
 class NetworkDesign(FrozenModel):
@@ -122,7 +123,7 @@ class CircuitBoard(SimPlant):
         specimen = nominal.perturbed(spread, self.specimen("components"))
         substep_s = 1 / (design.sample_rate_hz * design.substeps)
         self._circuit = RunningCircuit(specimen.to(self.torch_device), substep_s=substep_s)
-        self._listeners: list[Callable[[npt.NDArray[np.float64]], None]] = []
+        self._listeners: dict[Listener, float] = {}
         self._transfer: Transfer | None = None
         self._driven = False
         self._known_s = self._gain_s = clock.now_s()
@@ -162,27 +163,39 @@ class CircuitBoard(SimPlant):
         self._put(self._constant(volts, shown_v, start_s))
 
     def play(self, volts: FloatArray, shown_v: FloatArray, *, start_s: float, period_s: float) -> None:
-        """Put a waveform on the inputs, shapes `(n, n_in)` as for `hold`, a row every `period_s`; gives a pulse."""
-        self._put(_Waveform(start_s, period_s, self._tensor(volts), shown_v))
-        for listener in tuple(self._listeners):
-            listener(np.array([start_s]))
+        """Put a waveform on the inputs, shapes `(n, n_in)` as for `hold`, a row every `period_s`; see `listen`."""
+        self._put(_Waveform(start_s, period_s, self._tensor(volts), shown_v.copy()))
+        for listener, every_s in tuple(self._listeners.items()):
+            n_pulses = max(math.ceil(len(volts) * period_s / every_s - 1e-6), 1)
+            listener(np.asarray(start_s + every_s * np.arange(n_pulses), np.float64))
 
     def shown_at(self, time_s: float) -> FloatArray:
         """Return the voltages that the DAC reports at one time, shape `(n_in,)`."""
         for waveform in reversed(self._waveforms):
             if time_s >= waveform.start_s:
-                return np.asarray(waveform.shown_v[waveform.step_at(time_s)])
+                row: FloatArray = waveform.shown_v[waveform.step_at(time_s)].copy()
+                return row
         raise AcquisitionError(f"{self.name}: the inputs at {time_s:g} s are no longer known; ask sooner")
 
     # For the ADC
 
-    def listen(self, listener: Callable[[npt.NDArray[np.float64]], None]) -> None:
-        """Wire a trigger input to the DAC's trigger output, a pulse at the start of every waveform."""
-        self._listeners.append(listener)
+    def listen(self, listener: Listener, *, every_s: float) -> None:
+        """Wire a trigger input to the DAC's marker output.
 
-    def unlisten(self, listener: Callable[[npt.NDArray[np.float64]], None]) -> None:
+        Args:
+            listener: Gets the times of pulses: one when a waveform starts, and one every `every_s` while it plays.
+            every_s: What the marker is set to, the length of a record.
+        """
+        self._listeners[listener] = every_s
+
+    def unlisten(self, listener: Listener) -> None:
         """Undo `listen`."""
-        self._listeners.remove(listener)
+        del self._listeners[listener]
+
+    def pulse(self, time_s: float) -> None:
+        """Make one edge on the trigger line, as from another source than the DAC."""
+        for listener in tuple(self._listeners):
+            listener(np.array([time_s]))
 
     def sample(self, times_s: npt.NDArray[np.float64]) -> Tensor:
         """Return the outputs at increasing times in V, shape `(n, n_out)`.
@@ -267,7 +280,7 @@ class CircuitBoard(SimPlant):
         self._driven = True
 
     def _constant(self, volts: FloatArray, shown_v: FloatArray, start_s: float) -> _Waveform:
-        return _Waveform(start_s, 1 / self.sample_rate_hz, self._tensor(volts[None]), shown_v[None])
+        return _Waveform(start_s, 1 / self.sample_rate_hz, self._tensor(volts[None]), shown_v[None].copy())
 
     def _tensor(self, values: FloatArray | Tensor) -> Tensor:
         return torch.as_tensor(values, dtype=self.dtype, device=self.torch_device)

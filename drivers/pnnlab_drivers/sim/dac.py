@@ -59,8 +59,9 @@ class SimDac(DAC):
     """A converter with as many channels as its `CircuitBoard` has inputs.
 
     What it reports (`realised`, `present_v`) is the ideal voltage of its codes, which is all that a user knows; the
-    board gets the true one. A waveform gives a trigger pulse when it starts. When the plant is made the outputs are 0 V,
-    but for the converter's errors, and opening it does not change them.
+    board gets the true one. A marker output gives a pulse when a waveform starts, and while it plays one for each
+    record that the ADC was armed for. When the plant is made the outputs are at 0 V, but for the converter's errors,
+    and opening does not change them.
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimDacOptions
@@ -118,7 +119,7 @@ class SimDac(DAC):
         self._waveform = None
 
     def _make_safe(self) -> None:
-        self._write(self._realise(np.full(self.n_channels, self.options.safe_v)))
+        self._hold(self._realise(np.full(self.n_channels, self.options.safe_v)))
 
     def _settings(self) -> dict[str, SettingValue]:
         return {
@@ -130,7 +131,7 @@ class SimDac(DAC):
         return self._converter.nearest(volts) if self.options.quantised else volts
 
     def _write(self, volts: VoltArray) -> None:
-        self._board.hold(self._at_output(volts[None])[0], volts.copy(), start_s=self.clock.now_s())
+        self._hold(volts)
 
     def _arm_waveform(self, volts: VoltArray, rate_hz: float, trigger: Trigger) -> None:
         self._waveform, self._rate_hz, self._armed_trigger = volts.copy(), rate_hz, trigger
@@ -159,8 +160,16 @@ class SimDac(DAC):
         now_s = self.clock.now_s()
         if now_s < self._done_s < np.inf:
             # the outputs stay where the waveform has got to
-            self._write(self._board.shown_at(now_s))
+            self._hold(self._board.shown_at(now_s))
+        elif self._done_s <= now_s:
+            self._written_s = self._done_s
         self._waveform = None
+
+    def _hold(self, volts: VoltArray) -> None:
+        now_s = self.clock.now_s()
+        self._board.hold(self._at_output(volts[None])[0], volts, start_s=now_s)
+        # the next jump is as steep as the time since this one makes it, whoever asked for it
+        self._written_s = now_s
 
     def _play(self) -> None:
         if self._waveform is None or np.isfinite(self._done_s):

@@ -5,7 +5,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,9 +72,17 @@ class _Schedule:
     period_s: float
     targets: torch.Tensor  # (n, h, w), rad
     residues: torch.Tensor  # (n, h, w), rad: how far each pixel is from its target when the pattern appears
+    forgotten: int = 0  # patterns before the first one above, of a schedule that was saved and restored
 
-    def end_s(self) -> float:
-        return self.start_s + (len(self.targets) - 1) * self.period_s
+    @property
+    def last(self) -> int:
+        """Return the number of the last pattern."""
+        return self.forgotten + len(self.targets) - 1
+
+    def at(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return target and residue of a pattern, the first one known for one that is forgotten."""
+        index = max(step - self.forgotten, 0)
+        return self.targets[index], self.residues[index]
 
 
 class OpticalTable(SimPlant):
@@ -134,9 +142,31 @@ class OpticalTable(SimPlant):
                 follow = targets[:-1]
             appear = torch.cat([start[None], follow])
         self._schedules.append(_Schedule(start_s, period_s, targets, appear - targets))
-        pulses = start_s + period_s * np.arange(len(targets))
+        pulses = np.asarray(start_s + period_s * np.arange(len(targets)), np.float64)
         for listener in tuple(self._listeners):
             listener(pulses)
+
+    def state(self) -> dict[str, object]:
+        """See `SimPlant.state`: also the last pattern, and how far the crystal was from it."""
+        schedule = self._schedules[-1] if self._schedules else None
+        if schedule is None:
+            return super().state()
+        shown = {
+            "start_s": schedule.start_s, "period_s": schedule.period_s, "number": schedule.last,
+            "target": schedule.targets[-1:].clone(), "residue": schedule.residues[-1:].clone(),
+        }  # fmt: skip
+        return super().state() | {"panel": shown}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `SimPlant.restore`."""
+        super().restore(state)
+        shown = state.get("panel")
+        if shown is not None:
+            target, residue = (shown[key].to(self.torch_device, self.dtype) for key in ("target", "residue"))
+            self._schedules.clear()
+            self._schedules.append(
+                _Schedule(shown["start_s"], shown["period_s"], target, residue, forgotten=shown["number"])
+            )
 
     # For the sensor
 
@@ -165,17 +195,22 @@ class OpticalTable(SimPlant):
             step = np.zeros(len(start_s), np.int64)
             if schedule.period_s:
                 # an edge that falls on the next pattern to rounding belongs to it
-                step = np.clip(np.floor(late / schedule.period_s + 1e-9), 0, len(schedule.targets) - 1).astype(np.int64)
+                step = np.clip(np.floor(late / schedule.period_s + 1e-9), 0, schedule.last).astype(np.int64)
             age_s = np.asarray(late - step * schedule.period_s, np.float64)
-            last = step == len(schedule.targets) - 1
-            within = (late >= -1e-12) & (last | (age_s + duration_s <= schedule.period_s * (1 + 1e-9)))
+            last = step == schedule.last
+            index = np.maximum(step - schedule.forgotten, 0)
+            within = (
+                (late >= -1e-12)
+                & (step >= schedule.forgotten)
+                & (last | (age_s + duration_s <= schedule.period_s * (1 + 1e-9)))
+            )
             mean_decay = self._mean_decay(age_s, duration_s)
-            residues = schedule.residues[step]
+            residues = schedule.residues[index]
             residue_rad = residues.abs().amax(dim=(-2, -1)).cpu().numpy() * np.exp(-age_s.clip(0) / self._tau)
             simple = within & (residue_rad <= _SMALL_RESIDUE_RAD)
             if simple.all():
                 weight = torch.as_tensor(mean_decay, dtype=self.dtype, device=self.torch_device)[:, None, None]
-                return self._photons(self._light(schedule.targets[step] + residues * weight), duration_s, shape)
+                return self._photons(self._light(schedule.targets[index] + residues * weight), duration_s, shape)
             frames = [
                 self._photons(self._integrate(float(t), float(t) + duration_s), duration_s, shape) for t in start_s
             ]
@@ -247,10 +282,11 @@ class OpticalTable(SimPlant):
             if time_s >= schedule.start_s:
                 step = 0
                 if schedule.period_s:
-                    step = min(int((time_s - schedule.start_s) / schedule.period_s), len(schedule.targets) - 1)
+                    step = min(int((time_s - schedule.start_s) / schedule.period_s), schedule.last)
                 age_s = time_s - schedule.start_s - step * schedule.period_s
                 decay = math.exp(-age_s / self._tau) if math.isfinite(age_s) else 0.0
-                return schedule.targets[step] + schedule.residues[step] * decay
+                target, residue = schedule.at(step)
+                return target + residue * decay
         raise AcquisitionError(f"{self.name}: the panel's state at {time_s:g} s is no longer known; read frames sooner")
 
     def _integrate(self, start_s: float, end_s: float) -> torch.Tensor:
@@ -258,7 +294,7 @@ class OpticalTable(SimPlant):
         changes = {start_s, end_s}
         for schedule in self._schedules:
             if math.isfinite(schedule.start_s):
-                appear = schedule.start_s + schedule.period_s * np.arange(len(schedule.targets))
+                appear = schedule.start_s + schedule.period_s * np.arange(schedule.forgotten, schedule.last + 1)
                 changes.update(float(t) for t in appear if start_s < t < end_s)
         edges = sorted(changes)
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)

@@ -1,0 +1,133 @@
+"""Correct drivers pass the kit, whatever their role can and cannot do."""
+
+from typing import Unpack
+
+import numpy as np
+
+from pnnlab.devices import Limits, Trigger
+from pnnlab.testing import (
+    ADCConformance,
+    CameraConformance,
+    CrossbarArrayConformance,
+    DACConformance,
+    DeviceArguments,
+    SpatialLightModulatorConformance,
+)
+from tests.testing.memory_devices import MemoryAdc, MemoryCamera, MemoryCrossbar, MemoryDac, MemorySlm
+
+
+class DisplaySlm(MemorySlm):
+    """A panel that is driven as a display: it plays no sequences."""
+
+    max_sequence = 0
+    triggers = frozenset[Trigger]()
+
+
+class ContinuousSlm(MemorySlm):
+    """A panel whose levels are not quantised."""
+
+    dtype = np.dtype(np.float32)
+
+
+class WideSlm(MemorySlm):
+    """A panel of 10 bits."""
+
+    levels = 1024
+
+
+class SlowCamera(MemoryCamera):
+    """A camera for software triggers only, with a finer counter."""
+
+    triggers = frozenset({Trigger.SOFTWARE})
+    bit_depth = 8
+    max_delay_s = 0.0
+    modulus = 2**16
+
+
+class StaticDac(MemoryDac):
+    """One output without waveforms."""
+
+    n_channels = 1
+    max_samples = 0
+    triggers = frozenset[Trigger]()
+
+
+class FineDac(MemoryDac):
+    """Twenty bits."""
+
+    lsb_v = 10 / 2**20
+
+
+class TestMemorySlm(SpatialLightModulatorConformance[MemorySlm]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemorySlm:
+        return MemorySlm("slm", **arguments)
+
+    def pulse(self, device: MemorySlm) -> None:
+        device.edge()
+
+
+class TestDisplaySlm(SpatialLightModulatorConformance[DisplaySlm]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> DisplaySlm:
+        return DisplaySlm("slm", **arguments)
+
+
+class TestContinuousSlm(SpatialLightModulatorConformance[ContinuousSlm]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> ContinuousSlm:
+        return ContinuousSlm("slm", **arguments)
+
+
+class TestWideSlm(SpatialLightModulatorConformance[WideSlm]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> WideSlm:
+        return WideSlm("slm", **arguments)
+
+
+class TestMemoryCamera(CameraConformance[MemoryCamera]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryCamera:
+        return MemoryCamera("camera", **arguments)
+
+    def pulse(self, device: MemoryCamera) -> None:
+        device.edge()
+
+
+class TestSlowCamera(CameraConformance[SlowCamera]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> SlowCamera:
+        return SlowCamera("camera", **arguments)
+
+
+class TestMemoryDac(DACConformance[MemoryDac]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
+        return MemoryDac("dac", **arguments)
+
+    def pulse(self, device: MemoryDac) -> None:
+        device.edge()
+
+
+class TestDacOnABenchWithLimits(DACConformance[MemoryDac]):
+    """Limits that lie between two codes, and slew: what a real bench has."""
+
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
+        bench = {"voltage": Limits(-0.3001, 1.8001, slew_per_s=100.0)}
+        return MemoryDac("dac", **{"limits": bench, **arguments})
+
+
+class TestStaticDac(DACConformance[StaticDac]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> StaticDac:
+        return StaticDac("dac", **arguments)
+
+
+class TestFineDac(DACConformance[FineDac]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> FineDac:
+        return FineDac("dac", **arguments)
+
+
+class TestMemoryAdc(ADCConformance[MemoryAdc]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryAdc:
+        return MemoryAdc("adc", **arguments)
+
+    def pulse(self, device: MemoryAdc) -> None:
+        device.edge()
+
+
+class TestMemoryCrossbar(CrossbarArrayConformance[MemoryCrossbar]):
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryCrossbar:
+        return MemoryCrossbar("crossbar", **arguments)
