@@ -83,7 +83,7 @@ _SLEW_SCHEMA: Final = {"type": "string", "description": "the fastest change, as 
 
 def _checked_name(name: str) -> str:
     if not is_name(name):
-        raise ValueError(f"the name {name!r} has other characters than letters, digits, - and _; rename it")
+        raise ValueError(f"the name {shown(name)} has other characters than letters, digits, - and _; rename it")
     return name
 
 

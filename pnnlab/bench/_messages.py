@@ -174,8 +174,8 @@ def _kind(schema: Mapping[str, Any]) -> str:  # a JSON schema is any JSON
         return repr(schema["const"])
     if "enum" in schema:
         return " or ".join(repr(choice) for choice in schema["enum"])
-    if "anyOf" in schema:
-        kinds = dict.fromkeys(kind for branch in schema["anyOf"] if (kind := _kind(branch)))
+    if branches := schema.get("anyOf") or schema.get("oneOf"):
+        kinds = dict.fromkeys(kind for branch in branches if (kind := _kind(branch)))
         return " or ".join(kinds)
     if "$ref" in schema:
         return "a mapping"

@@ -32,6 +32,7 @@ __all__ = [
     "Plain",
     "ScalarNode",
     "SequenceNode",
+    "brief",
     "child",
     "compose",
     "dotted",
@@ -119,11 +120,19 @@ class Entry:
     node: Node
 
 
+def brief(text: str) -> str:
+    """Return a text, cut short where it is longer than a line of a message bears."""
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def dotted(path: Path) -> str:
     """Return a path as a person writes it: `devices.slm.options.roi[2]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + brief(part)
     return text
 
 
@@ -150,8 +159,7 @@ def shown(value: Plain) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:56]}...'"
+    return brief(repr(value))
 
 
 def compose(text: str, *, file: str) -> Node:
@@ -273,8 +281,8 @@ class _Composer:
     def _content(self, event: Event, line: int, path: Path, depth: int) -> Node:
         tag = getattr(event, "tag", None)
         if tag and not (isinstance(event, ScalarEvent) and tag in ("!", "tag:yaml.org,2002:str")):
-            brief = str(tag).replace("tag:yaml.org,2002:", "!!")
-            self._complain(line, path, f"the tag {brief} is not read in this file", "remove it; quotes make text")
+            written = brief(str(tag).replace("tag:yaml.org,2002:", "!!"))
+            self._complain(line, path, f"the tag {written} is not read in this file", "remove it; quotes make text")
         if isinstance(event, SequenceStartEvent):
             return self._sequence(line, path, depth)
         if isinstance(event, MappingStartEvent):
@@ -289,9 +297,11 @@ class _Composer:
         if node is not None:
             return node
         if name in self._anchors:
-            self._complain(line, path, f"the alias *{name} stands inside what it repeats", "write it out")
+            self._complain(line, path, f"the alias *{brief(name)} stands inside what it repeats", "write it out")
         else:
-            self._complain(line, path, f"no anchor &{name} stands above", suggest(name, self._anchors, noun="anchors"))
+            self._complain(
+                line, path, f"no anchor &{brief(name)} stands above", suggest(name, self._anchors, noun="anchors")
+            )
         return ScalarNode(line, None)
 
     def _sequence(self, line: int, path: Path, depth: int) -> SequenceNode:
@@ -363,8 +373,8 @@ class _Composer:
         if number is None:
             return self._text(text, _line(event), path)
         if not math.isfinite(number) or (isinstance(number, int) and abs(number) >= _LARGEST_INT):
-            brief = text if len(text) < 30 else f"{text[:27]}..."
-            self._complain(_line(event), path, f"{brief} is no finite number", "write a smaller one, or text in quotes")
+            found = f"{brief(text)} is no finite number"
+            self._complain(_line(event), path, found, "write a smaller one, or text in quotes")
         return number
 
     def _text(self, text: str, line: int, path: Path) -> str:

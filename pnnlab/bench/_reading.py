@@ -86,7 +86,7 @@ class _Reading:
         paths = [(section, name) for section in _NAMED for name, _ in self._entries(section, complain=False)]
         for section, name in sorted(paths, key=self._document.line_of):
             if not is_name(name):
-                self._complain((section, name), f"the name {name!r} has other characters than letters, digits, - and _",
+                self._complain((section, name), f"the name {shown(name)} has other characters than letters, digits, - and _",
                                "rename it")  # fmt: skip
             if name in first:
                 line = self._document.line_of((first[name], name))
@@ -164,7 +164,7 @@ class _Reading:
         plants = self._document.at(("plants",))
         known = plants if isinstance(plants, dict) else {}
         if not cls.needs_plant:
-            real = f"the driver {driver!r} is not simulated"
+            real = f"the driver {shown(driver)} is not simulated"
             if plant is not None:
                 self._complain((*path, "plant"), f"{real} and has no plant", "remove it")
             if self._clock is ClockKind.SIMULATED:
@@ -176,9 +176,9 @@ class _Reading:
             todo = (
                 f"add it: {suggest('', known, noun='plants')}" if known else "describe one below plants, name it here"
             )
-            self._complain((*path, "plant"), f"the simulated driver {driver!r} needs a plant", todo)
+            self._complain((*path, "plant"), f"the simulated driver {shown(driver)} needs a plant", todo)
         elif isinstance(plant, str) and plant not in known:
-            self._complain((*path, "plant"), f"no plant is named {plant!r}", suggest(plant, known, noun="plants"))
+            self._complain((*path, "plant"), f"no plant is named {shown(plant)}", suggest(plant, known, noun="plants"))
 
     def _limits(self, path: KeyPath, cls: type[Device]) -> dict[str, Limits]:
         entries = self._document.at(path)
@@ -230,13 +230,13 @@ class _Reading:
         devices = self._document.at(("devices",))
         names = devices if isinstance(devices, dict) else {}
         if device not in names:
-            self._complain(path, f"no device is named {device!r}", suggest(device, names, noun="devices"))
+            self._complain(path, f"no device is named {shown(device)}", suggest(device, names, noun="devices"))
             return None
         driver = self._drivers.get(device)
         if driver is not None and not issubclass(driver, role):
             able = [name for name, other in self._drivers.items() if issubclass(other, role)]
             has = f"devices with this role are {', '.join(able)}" if able else "no device of the bench has this role"
-            self._complain(path, f"the device {device!r} ({driver.__name__}) is no {role.__name__}", has)
+            self._complain(path, f"the device {shown(device)} ({driver.__name__}) is no {role.__name__}", has)
             return None
         return device
 

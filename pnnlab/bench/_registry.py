@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Final, Protocol, TypeGuard
 
 from pnnlab.bench._names import BenchLookupError, suggest
+from pnnlab.bench._nodes import shown
 from pnnlab.devices import Clock, Device, DeviceOptions, Plant
 from pnnlab.quantities import FrozenModel
 
@@ -83,11 +84,15 @@ def find_driver(name: str) -> type[Device]:
     """
     found = _load(name, DRIVERS, "driver")
     if not _is_driver(found):
-        raise BenchLookupError(f"driver {name!r} is no subclass of Device", "derive it from a role in pnnlab.devices")
+        raise BenchLookupError(
+            f"driver {shown(name)} is no subclass of Device", "derive it from a role in pnnlab.devices"
+        )
     if missing := sorted(getattr(found, "__abstractmethods__", ())):
-        raise BenchLookupError(f"driver {name!r} is not finished: it lacks {', '.join(missing)}", "write these methods")
+        raise BenchLookupError(
+            f"driver {shown(name)} is not finished: it lacks {', '.join(missing)}", "write these methods"
+        )
     if not (inspect.isclass(found.Options) and issubclass(found.Options, DeviceOptions)):
-        raise BenchLookupError(f"driver {name!r} has Options that are none", "derive them from DeviceOptions")
+        raise BenchLookupError(f"driver {shown(name)} has Options that are none", "derive them from DeviceOptions")
     return found
 
 
@@ -103,7 +108,7 @@ def find_plant(name: str) -> PlantClass:
     found = _load(name, PLANTS, "plant")
     if not _is_plant(found):
         raise BenchLookupError(
-            f"plant {name!r} does not have a plant's shape: Options, (name, options, *, clock, seed), "
+            f"plant {shown(name)} does not have a plant's shape: Options, (name, options, *, clock, seed), "
             "reseed(seed), state(), restore(state)",
             "complete it; see Plant in pnnlab.devices",
         )
@@ -148,10 +153,10 @@ def _load(name: str, group: str, noun: str) -> object:
     if not claims:
         known = suggest(name, (entry.name for entry in entries), noun=f"installed {noun}s")
         own = "" if known.endswith("?") else "; one of your own is written 'module:Class'"
-        raise BenchLookupError(f"no {noun} is named {name!r}", known + own)
+        raise BenchLookupError(f"no {noun} is named {shown(name)}", known + own)
     if len(claims) > 1:
         who = " and ".join(sorted(f"{dist} ({target})" for dist, target in claims))
-        raise BenchLookupError(f"{noun} {name!r} is claimed by {who}", "uninstall one, or write 'module:Class'")
+        raise BenchLookupError(f"{noun} {shown(name)} is claimed by {who}", "uninstall one, or write 'module:Class'")
     entry = next(iter(claims.values()))
     return _import(entry.value, name, noun, entry)
 
@@ -160,7 +165,7 @@ def _import(target: str, name: str, noun: str, entry: EntryPoint | None) -> obje
     module_name, _, path = target.partition(" [")[0].strip().partition(":")
     parts = [*module_name.split("."), *path.split(".")]
     if not all(part.isidentifier() for part in parts):
-        raise BenchLookupError(f"{noun} {name!r} is no 'module:Class'", "write it as 'my_lab.drivers:MySlm'")
+        raise BenchLookupError(f"{noun} {shown(name)} is no 'module:Class'", "write it as 'my_lab.drivers:MySlm'")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -168,14 +173,15 @@ def _import(target: str, name: str, noun: str, entry: EntryPoint | None) -> obje
     except (Exception, SystemExit) as error:
         # importing runs the driver's own code, which may raise anything
         raise BenchLookupError(
-            f"{noun} {name!r} does not import: {type(error).__name__}: {error}", f"correct the module {module_name}"
+            f"{noun} {shown(name)} does not import: {type(error).__name__}: {error}",
+            f"correct the module {module_name}",
         ) from error
     try:
         found: object = attrgetter(path)(module)
     except AttributeError as error:
         classes = [key for key, value in vars(module).items() if inspect.isclass(value)]
         raise BenchLookupError(
-            f"{noun} {name!r}: the module {module_name} has no {path}", suggest(path, classes, noun="its classes")
+            f"{noun} {shown(name)}: the module {module_name} has no {path}", suggest(path, classes, noun="its classes")
         ) from error
     return found
 
@@ -185,9 +191,9 @@ def _not_importable(
 ) -> BenchLookupError:
     missing = error.name or ""
     if f"{module_name}.".startswith(f"{missing}."):
-        found = f"{noun} {name!r}: there is no module {missing!r}"
+        found = f"{noun} {shown(name)}: there is no module {missing!r}"
         return BenchLookupError(found, "correct it, install it, or put the folder of its file into PYTHONPATH")
-    found = f"{noun} {name!r} does not import: it needs the module {missing!r}"
+    found = f"{noun} {shown(name)} does not import: it needs the module {missing!r}"
     extra = _extra_for(missing, module_name, entry)
     return BenchLookupError(found, f"install {extra}" if extra else f"install the package that provides {missing!r}")
 

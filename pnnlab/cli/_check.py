@@ -18,14 +18,17 @@ __all__ = ["check"]
 
 def check(
     file: Annotated[
-        Path, typer.Argument(metavar="[FILE]", envvar="PNNLAB_BENCH", help="The bench file.", show_default=True)
+        Path, typer.Argument(metavar="FILE", envvar="PNNLAB_BENCH", help="The bench file.")
     ] = BENCH,
     *,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of bench files, for editors, and check nothing.")
     ] = False,
 ) -> None:
-    """Check a bench file and its recipes; every problem is told, and no device is touched."""
+    """Check a bench file and its recipes.
+
+    Every problem is told, and no device is touched.
+    """
     if schema:
         from pnnlab.training import bench_file_schema
 

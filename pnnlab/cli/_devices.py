@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["devices"]
 
 devices = typer.Typer(
-    cls=ListingGroup, rich_markup_mode=None, help="Look at the devices of a bench, and at the drivers there are."
+    cls=ListingGroup, rich_markup_mode=None, help="Show the devices of a bench, or the drivers."
 )
 
 
@@ -33,7 +33,8 @@ def list_devices(*, bench: BenchOption = BENCH, as_json: JsonOption = False) -> 
     if as_json:
         print_json(facts)
     else:
-        print_table(["device", "what it is", "settings", "limits in force"], rows)
+        columns = ["device", "what it is", "settings", "limits in force"]
+        print_table(columns, rows, folding=columns[1:])
 
 
 @devices.command("drivers")
@@ -51,7 +52,7 @@ def list_drivers(*, as_json: JsonOption = False) -> None:
     if not rows:
         typer.echo("no drivers are installed; a bench file can name your own as module:Class")
         return
-    print_table(["name", "kind", "where it is", "distribution"], rows)
+    print_table(["name", "kind", "where it is", "distribution"], rows, folding=["where it is"])
 
 
 def _driver(bench: "Bench", name: str) -> str:
@@ -91,7 +92,8 @@ def _row(driver: str, device: "Device") -> list[str]:
     identity = [f"{who.vendor} {who.model}".strip(), *(f"{key} {text}" for key, text in named.items() if text)]
     limits = [text for name, (unit, found) in _limits(device).items() if (text := _limit(name, unit, found))]
     return [
-        f"{device.name}\n{driver}",
+        # a module and its class on two lines: the table is wide enough
+        "\n".join([device.name, driver.replace(":", ":\n")]),
         "\n".join([", ".join(_roles(device)), *identity, str(device.state)]),
         "\n".join(setting(key, value) for key, value in device.settings().items()),
         "\n".join(limits) or "none",

@@ -16,4 +16,4 @@ def methods(*, as_json: JsonOption = False) -> None:
         )
         return
     rows = [[name, m.summary, "yes" if m.needs_twin else "no"] for name, m in sorted(METHODS.items())]
-    print_table(["method", "what it does", "needs a twin"], rows)
+    print_table(["method", "what it does", "needs a twin"], rows, folding=["what it does"])

@@ -17,6 +17,7 @@ __all__ = [
     "RunArgument",
     "RunsOption",
     "SetOption",
+    "run_counter",
     "run_folder",
 ]
 
@@ -29,7 +30,7 @@ BenchOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RecipeArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[RECIPE]", help="One below `training:` of the bench file; the first one if left out."),
+    typer.Argument(metavar="RECIPE", help="One below `training:` of the bench file; the first one if left out."),
 ]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="`latest`, a run's counter, its name or a beginning of it, or its folder.")
@@ -59,3 +60,8 @@ def run_folder(root: Path, text: str) -> Path:
     path = Path(text)
     # shells complete paths, so a path is what one types
     return path if len(path.parts) > 1 and path.is_dir() else find_run(root, text)
+
+
+def run_counter(run: Path) -> int:
+    """Return the counter in the name of a run's folder, which is short and names it everywhere."""
+    return int(run.name.split("_")[1])

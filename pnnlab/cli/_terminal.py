@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 __all__ = ["open_console", "print_facts", "print_json", "print_table"]
 
@@ -31,12 +32,15 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, folding: Sequence[str], right: Sequence[str] = ()
+) -> None:
     """Print a table.
 
     Args:
         columns: The heads.
         rows: One text a column; a cell may have several lines.
+        folding: Heads of the columns that are folded where the terminal is too narrow.
         right: Heads of the columns that stand flush right, as numbers should.
     """
     from rich import box
@@ -45,11 +49,16 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right:
 
     several_lines = any("\n" in cell for row in rows for cell in row)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", leading=int(several_lines))
-    for k, column in enumerate(columns):
-        table.add_column(Text(column), justify="right" if column in right else "left", no_wrap=k == 0, overflow="fold")
+    for column in columns:
+        table.add_column(
+            Text(column),
+            justify="right" if column in right else "left",
+            no_wrap=column not in folding,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    open_console().print(table)
+    _print(table)
 
 
 def print_facts(facts: Mapping[str, str]) -> None:
@@ -62,7 +71,18 @@ def print_facts(facts: Mapping[str, str]) -> None:
     table.add_column(overflow="fold")
     for name, fact in facts.items():
         table.add_row(Text(name, style="bold"), Text(fact))
-    open_console().print(table)
+    _print(table)
+
+
+def _print(table: "Table") -> None:
+    console = open_console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    # what pads the columns is of no use in a file
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def _plain(value: object) -> object:

@@ -44,7 +44,7 @@ def quantity(value: float, unit: str) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {unit}"
     power = min(9, max(-12, 3 * math.floor(math.log10(abs(value)) / 3 + 1e-12)))
-    return f"{value / 10**power:g} {_PREFIXES[power]}{unit}"
+    return f"{value / 10**power:.4g} {_PREFIXES[power]}{unit}"
 
 
 def setting(key: str, value: object) -> str:

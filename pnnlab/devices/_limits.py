@@ -42,9 +42,13 @@ class Limits:
         """
         # min and max propagate NaN, so two reductions find every illegal value without a temporary
         low, high = float(values.min()), float(values.max())
-        if low >= self.low and high <= self.high and math.isfinite(low) and math.isfinite(high):
+        # single-precision values are held against the limit in single precision: 0.2 is 0.2 in either
+        kind = values.dtype.type if np.issubdtype(values.dtype, np.floating) else float
+        lowest, highest = float(kind(self.low)), float(kind(self.high))
+        if low >= lowest and high <= highest and math.isfinite(low) and math.isfinite(high):
             return
-        illegal = ~((values >= self.low) & (values <= self.high) & np.isfinite(values))
+        wide = values.astype(np.float64)
+        illegal = ~((wide >= lowest) & (wide <= highest) & np.isfinite(wide))
         where = tuple(int(i) for i in np.argwhere(illegal)[0])
         at = f" at index {where}" if where else ""
         unit = f" {unit}" if unit else ""

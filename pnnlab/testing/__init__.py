@@ -1,5 +1,6 @@
 """The conformance kit: what every driver of a role keeps, as tests to inherit. Needs pytest (`pnnlab[test]`)."""
 
+from pnnlab.testing import _asserts  # noqa: F401 (first: it changes how the others are loaded)
 from pnnlab.testing._adc import ADCConformance
 from pnnlab.testing._camera import CameraConformance
 from pnnlab.testing._crossbar import CrossbarArrayConformance

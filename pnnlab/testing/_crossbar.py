@@ -80,9 +80,10 @@ class CrossbarArrayConformance(OutputRules[X], DeviceConformance[X]):
         rows, columns = device.shape
         low, high = self.limits_of(device, "voltage")
         first, _ = device.multiply(np.full((1, rows), low))
-        setpoint, amps = device.multiply(np.linspace(low, high, 3 * rows).reshape(3, rows))
-        assert setpoint.tokens == range(first.tokens.stop, first.tokens.stop + 3)
-        assert amps.shape == (3, columns)
+        n = columns + 1  # not square: a transposed answer does not fit
+        setpoint, amps = device.multiply(np.linspace(low, high, n * rows).reshape(n, rows))
+        assert setpoint.tokens == range(first.tokens.stop, first.tokens.stop + n)
+        assert amps.shape == (n, columns)
         assert np.isfinite(amps).all()
 
     def test_currents_and_conductances_belong_to_the_caller(self, device: X) -> None:

@@ -48,11 +48,14 @@ def assert_nearest(realise: Callable[[Values], Realised], low: float, high: floa
             raise AssertionError(
                 f"{who} {asked[k]:.9g} was realised as {found[k, channel]:.9g}, and {nearer:.9g} is nearer"
             )
-        distinct = len(np.unique(found[:, 0]))
-        assert distinct > 1 or half < (high - low) / 2, f"{who}: {found[0, 0]:.9g} is made of every value"
-        if distinct < _POINTS // 2:
+        steps = np.diff(np.unique(found[:, 0]))
+        if half == (high - low) / 2:
+            assert len(steps), f"{who}: {found[0, 0]:.9g} is made of every value"
+            # beyond its last value a device is silently clipping
+            far = float(error[:, 0].max())
+            assert far <= steps.max() + tolerance, f"{who} is realised {far:.3g} away, its steps are {steps.max():.3g}"
+        if len(steps) < _POINTS // 2:
             return
         if half * 2 / _POINTS < tolerance:
-            break
+            return
         half /= _ZOOM
-    assert error.max() <= tolerance, f"{who} is realised {error.max():.3g} away, and the device shows no steps"

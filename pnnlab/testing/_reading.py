@@ -98,6 +98,7 @@ class ReadingRules(RunRules[D]):
         self.begin(device, 3, out)
         first, _ = self.read(device, 1, self.patience_s)
         assert np.shares_memory(first, out[:1]), f"{device.name}: the reading is a copy, not the caller's buffer"
+        assert (first != untouched[:1]).any(), f"{device.name}: left the buffer as it was"
         np.testing.assert_array_equal(out[1:], untouched[1:], f"{device.name}: wrote rows that were not asked for")
         kept = first.copy()
         rest, _ = self.read(device, 2, self.patience_s)

@@ -41,6 +41,10 @@ class RunRules(Subject[D]):
                 return self.arm(device, trigger)
         pytest.skip(f"{device.name} has no triggers")
 
+    def can_fire(self, trigger: Trigger) -> bool:
+        """Return whether the kit can make a step by a trigger."""
+        return trigger is not Trigger.HARDWARE or type(self).pulse is not Subject.pulse
+
     def fire(self, device: D, trigger: Trigger, n: int) -> None:
         """Make `n` steps of a started run; a run on the device's own timer makes them itself."""
         for _ in range(n if trigger is not Trigger.INTERNAL else 0):
@@ -103,6 +107,10 @@ class RunRules(Subject[D]):
             assert_state(device, State.OPEN)
             self.arm(device, trigger)
             self._assert_not_done(device, "the run before was abandoned and this one was not started")
+            if self.can_fire(trigger):
+                device.start()
+                self.fire(device, trigger, self.n_steps)
+                device.wait(self.patience_s)
             device.disarm()
 
     def _declared_or_skip(self, device: D, trigger: Trigger) -> None:

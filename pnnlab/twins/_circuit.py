@@ -28,6 +28,8 @@ class CircuitTwinConfig(FrozenModel):
         saturation_v: See there.
         quality: See there.
         cubic: See there.
+        coupling: See there.
+        gain: See there.
         substeps: See there; a twin may do with fewer than the plant.
     """
 
@@ -42,6 +44,8 @@ class CircuitTwinConfig(FrozenModel):
     saturation_v: Volts
     quality: float = Field(default=5.0, gt=0)
     cubic: float = 0.2
+    coupling: float = Field(default=0.5, ge=0)
+    gain: float = 0.5
     substeps: int = Field(default=2, gt=0)
 
 
@@ -73,6 +77,8 @@ class CircuitTwin(DigitalTwin):
             saturation_v=config.saturation_v,
             quality=config.quality,
             cubic=config.cubic,
+            coupling=config.coupling,
+            gain=config.gain,
             substeps=config.substeps,
             dtype=dtype,
         )

@@ -93,7 +93,7 @@ def flow(value: object) -> str:
         return "[" + ", ".join(map(flow, value)) + "]"
     if isinstance(value, str):
         return (
-            '"' + "".join(c if c.isalnum() and c.isascii() or c in " :." else f"\\U{ord(c):08x}" for c in value) + '"'
+            '"' + "".join(c if (c.isalnum() and c.isascii()) or c in " :." else f"\\U{ord(c):08x}" for c in value) + '"'
         )
     if isinstance(value, bool):
         return str(value).lower()

@@ -12,7 +12,10 @@ pytest.importorskip("pnnlab_drivers.sim.camera")
 TEXT = """
 bench: {name: sim, clock: simulated}
 plants:
-  table: {driver: "pnnlab_drivers.sim.optical_table:OpticalTable", seed: 3}
+  table:
+    driver: "pnnlab_drivers.sim.optical_table:OpticalTable"
+    seed: 3
+    options: {medium: {kind: transmission-matrix, input_modes: [4, 4], output_modes: [4, 4]}}
 devices:
   slm:
     driver: "pnnlab_drivers.sim.slm:SimSlm"

@@ -178,7 +178,7 @@ class MemoryDac(MemoryDevice, DAC):
         return {"voltage": Limits(-5.0, 5.0 - self.lsb_v)}
 
     def _open(self) -> None:
-        self._held = np.zeros(self.n_channels)
+        self._held: Floats = np.zeros(self.n_channels)
         self._waveform: Floats | None = None
 
     def _make_safe(self) -> None:
@@ -193,7 +193,8 @@ class MemoryDac(MemoryDevice, DAC):
         if self._waveform is None or not self.steps.starts_s:
             return self._held.copy()
         sample = int((self.clock.now_s() - self.steps.starts_s[0]) * self._rate_hz + 1e-6)
-        return self._waveform[min(sample, len(self._waveform) - 1)].copy()
+        volts: Floats = self._waveform[min(sample, len(self._waveform) - 1)].copy()
+        return volts
 
     def _write(self, volts: Floats) -> None:
         self._held = volts.copy()

@@ -106,8 +106,8 @@ class TestDacOnABenchWithLimits(DACConformance[MemoryDac]):
     """Limits that lie between two codes, and slew: what a real bench has."""
 
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
-        bench = {"voltage": Limits(-0.3001, 1.8001, slew_per_s=100.0)}
-        return MemoryDac("dac", **{"limits": bench, **arguments})
+        arguments.setdefault("limits", {"voltage": Limits(-0.3001, 1.8001, slew_per_s=100.0)})
+        return MemoryDac("dac", **arguments)
 
 
 class TestStaticDac(DACConformance[StaticDac]):

@@ -30,8 +30,8 @@ def run_in_segments(
     one before has left, until it joins its former trajectory, or to its end. This is waveform relaxation (Lelarasmee,
     Ruehli and Sangiovanni-Vincentelli, IEEE Trans. CAD 1, 131, 1982) with segments of time in the place of subcircuits.
     After sweep k the first k segments are exact, so it always ends; a system that forgets needs few sweeps. One that
-    does not forget is integrated segment after segment in the end, and one that runs away in a plain loop. The result
-    is that of the plain loop up to `tolerance`.
+    does not forget is found out after two and integrated segment after segment, one that runs away in a plain loop. The
+    result is that of the plain loop up to `tolerance`.
 
     Args:
         advance: The system.
@@ -93,19 +93,21 @@ class _Sweeps:
 
     def settle(self, tolerance: float) -> bool:
         """Run segments again until each begins where the one before it ends; return whether all stayed finite."""
-        n_segments = len(self._starts)
-        # beyond this the sweeps have cost as much as the plain loop, whose steps take a third of the time
-        patience = max(2, n_segments // 3)
-        for sweep in range(n_segments):
+        together, before = True, math.inf
+        for _ in range(len(self._starts)):
             largest = self.ends.abs().max()
             if not bool(torch.isfinite(largest)):
                 return False
+            limit = tolerance * largest
             starts = torch.cat([self._state, self.ends[:-1, -1]])
             gap = (starts - self._starts).abs().amax(-1)
-            wrong = torch.nonzero(gap > tolerance * largest).flatten()
+            wrong = torch.nonzero(gap > limit).flatten()
             if not len(wrong):
                 break
-            self._run_again(wrong if sweep < patience else wrong[:1], starts, tolerance * largest)
+            excess = float(gap.max() / limit)
+            together = together and _is_worth_it(len(wrong), excess, before)
+            before = excess
+            self._run_again(wrong if together else wrong[:1], starts, limit)
         return True
 
     def _run_again(self, segments: Tensor, starts: Tensor, limit: Tensor) -> None:
@@ -119,3 +121,19 @@ class _Sweeps:
             if not bool(away.any()):
                 return
             segments, present = segments[away], present[away]
+
+
+def _is_worth_it(n_wrong: int, excess: float, before: float) -> bool:
+    """Return whether sweeping over all wrong segments is faster than running one after the other.
+
+    Args:
+        n_wrong: Segments that began at a wrong state.
+        excess: By which factor the worst of them missed the tolerance.
+        before: That factor one sweep before.
+    """
+    if excess >= before:
+        return False
+    if math.isinf(before):
+        return True
+    sweeps_left = math.log(excess) / math.log(before / excess)
+    return sweeps_left * (1 + n_wrong / _PRICE) < n_wrong

@@ -23,6 +23,8 @@ __all__ = ["CircuitBoard"]
 
 _KEPT: Final = 4096
 """Waveforms and constant voltages that stay known until an ADC asks for them."""
+_KEPT_ROWS: Final = 1 << 20
+"""Samples in all of them; a waveform may have more."""
 
 FloatArray = npt.NDArray[np.floating]
 Transfer = Callable[[Tensor], Tensor]
@@ -69,8 +71,8 @@ class CircuitBoardOptions(PlantOptions):
     Attributes:
         network: The design.
         component_spread: Relative standard deviation of the components from the design, times `mismatch`.
-        gain_walk_per_sqrt_s: Temperature drift: the outputs' common gain walks at random by this much, relative, in one
-            second, and by the root of the time in another; 0 switches it off.
+        gain_walk_per_sqrt_s: Temperature drift: the outputs' common gain walks at random, by a standard deviation of
+            this times the root of the seconds that pass from reading to reading; 0 switches it off.
     """
 
     network: NetworkDesign = NetworkDesign()
@@ -237,25 +239,22 @@ class CircuitBoard(SimPlant):
     # What a later reading depends on
 
     def state(self) -> dict[str, object]:
-        """See `pnnlab.devices.Plant.state`; times count from now, so that another clock may go on."""
-        now_s = self.clock.now_s()
+        """See `pnnlab.devices.Plant.state`."""
         waveforms = [
             {
-                "start_s": w.start_s - now_s, "period_s": w.period_s, "volts": w.volts.clone(),
+                "start_s": w.start_s, "period_s": w.period_s, "volts": w.volts.clone(),
                 "shown_v": torch.as_tensor(w.shown_v).clone(),
             }
             for w in self._waveforms
         ]  # fmt: skip
         return super().state() | {
-            "circuit_v": self._circuit.state_v.clone(), "circuit_s": self._known_s - now_s, "waveforms": waveforms,
-            "gain": self._gain, "gain_s": self._gain_s - now_s,
+            "circuit_v": self._circuit.state_v.clone(), "known_s": self._known_s, "waveforms": waveforms,
+            "gain": self._gain, "gain_s": self._gain_s,
         }  # fmt: skip
 
     def restore(self, state: dict[str, object]) -> None:
         """See `pnnlab.devices.Plant.restore`."""
         super().restore(state)
-        self._driven = True
-        now_s = self.clock.now_s()
         circuit = cast(Tensor, state["circuit_v"])
         if circuit.shape != self._circuit.state_v.shape:
             raise DeviceError(
@@ -263,20 +262,22 @@ class CircuitBoard(SimPlant):
                 f"has {self._circuit.state_v.shape[-1]}; start a new run"
             )
         self._circuit.state_v = circuit.to(self._circuit.state_v).clone()
-        self._known_s = now_s + cast(float, state["circuit_s"])
-        self._gain, self._gain_s = cast(float, state["gain"]), now_s + cast(float, state["gain_s"])
+        self._known_s = cast(float, state["known_s"])
+        self._gain, self._gain_s = cast(float, state["gain"]), cast(float, state["gain_s"])
         self._waveforms = [
-            _Waveform(now_s + w["start_s"], w["period_s"], self._tensor(w["volts"]), w["shown_v"].numpy())
+            _Waveform(w["start_s"], w["period_s"], self._tensor(w["volts"]).clone(), w["shown_v"].numpy().copy())
             for w in cast("list[_SavedWaveform]", state["waveforms"])
         ]
+        self._driven = True
 
     # The circuit
 
     def _put(self, waveform: _Waveform) -> None:
-        if len(self._waveforms) == _KEPT:
+        self._waveforms.append(waveform)
+        while len(self._waveforms) > _KEPT or sum(len(w.volts) for w in self._waveforms[:-1]) > _KEPT_ROWS:
             with torch.inference_mode():
                 list(self._follow(np.empty(0), self._waveforms[1].start_s))
-        self._waveforms.append(waveform)
+            del self._waveforms[0]
         self._driven = True
 
     def _constant(self, volts: FloatArray, shown_v: FloatArray, start_s: float) -> _Waveform:

@@ -168,6 +168,12 @@ class OpticalTable(SimPlant):
                 _Schedule(shown["start_s"], shown["period_s"], target, residue, forgotten=shown["number"])
             )
 
+    @property
+    def last_change_s(self) -> float:
+        """Return when the last pattern appeared or will appear; -inf where none was shown."""
+        schedule = self._schedules[-1]
+        return schedule.start_s + schedule.last * schedule.period_s
+
     # For the sensor
 
     def listen(self, listener: Callable[[npt.NDArray[np.float64]], None]) -> None:

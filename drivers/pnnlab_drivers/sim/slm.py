@@ -114,7 +114,6 @@ class SimSlm(SpatialLightModulator):
         self._table.attach_panel(
             self._specimen(), levels=self.levels, pitch_m=self.pitch_m, settling_s=self.options.settling_s
         )
-        self._busy_until_s = -math.inf
 
     def _specimen(self) -> PhaseModulator:
         """Make this panel, with the errors that are frozen into it."""
@@ -182,15 +181,18 @@ class SimSlm(SpatialLightModulator):
     def _disarm(self) -> None:
         self._queue = None
 
+    @property
+    def _busy_until_s(self) -> float:
+        """When the panel takes a pattern again."""
+        return self._table.last_change_s + self.frame_period_s
+
     def _armed(self) -> Pattern:
         if self._queue is None:
             raise AcquisitionError(f"{self.name}: no sequence is armed")
         return self._queue
 
     def _show(self, levels: Pattern, period_s: float = 0.0) -> None:
-        now_s = self.clock.now_s()
-        self._busy_until_s = now_s + (len(levels) - 1) * period_s + self.frame_period_s
-        self._table.show(levels, start_s=now_s, period_s=period_s)
+        self._table.show(levels, start_s=self.clock.now_s(), period_s=period_s)
 
 
 def _smooth(noise: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,11 @@
+"""Let pytest show the values in the kit's assertions, as it does by itself in test files only."""
+
+import pytest
+
+pytest.register_assert_rewrite(
+    *(
+        f"pnnlab.testing.{name}"
+        for name in ("_adc", "_camera", "_crossbar", "_dac", "_device", "_life", "_nearest", "_output", "_reading")
+    ),
+    *(f"pnnlab.testing.{name}" for name in ("_runs", "_slm", "_subject")),
+)
