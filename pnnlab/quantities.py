@@ -7,7 +7,9 @@ reads both: text anywhere, and a bare number only from Python code, never from a
 """
 
 import math
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -39,6 +41,9 @@ _EXAMPLES: Final[Mapping[str, str]] = {
     "s": "16.7 ms", "m": "8 um", "Hz": "60 Hz", "V": "1.8 V", "A": "5 uA", "S": "25 uS", "ohm": "1 ohm",
     "rad": "0.5 rad", "V/s": "10 V/s", "S/s": "1 uS/s",
 }  # fmt: skip
+_NUMBER_AND_UNIT: Final = re.compile(
+    r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>(?:[A-Za-zµμΩ°%][A-Za-z0-9µμΩ°%/*^ ]*)?)"
+)
 _SUFFIXES: Final = ("_s", "_m", "_hz", "_v", "_a", "_siemens", "_rad", "_ohm", "_v_per_s")
 
 
@@ -61,19 +66,25 @@ def parse_quantity(text: str, unit: str) -> float:
     """
     import pint
 
+    example = _EXAMPLES.get(unit, f"1 {unit}" if unit else "255")
+    # pint would calculate: "1,5 V" is 15 V to it, "2 V - 1 V" is 1 V; so only a number and a unit's name reach it
+    parts = _NUMBER_AND_UNIT.fullmatch(text.strip())
+    if parts is None or (unit == "") != (parts["unit"] == ""):
+        raise ValueError(f"{text!r} is no quantity; write a number{' and its unit' * bool(unit)}, as {example!r}")
+    number = Decimal(parts["number"])
     if unit == "":
-        return _finite(float(text), text)
-    example = _EXAMPLES.get(unit, f"1 {unit}")
+        return _finite(float(number), text)
     try:
-        value = float(_registry().Quantity(text).to(unit).magnitude)
+        factor = _registry().Quantity(1.0, parts["unit"]).to(unit).magnitude
     except pint.DimensionalityError as error:
         raise ValueError(f"{text!r} is no quantity in {unit}; write it as {example!r}") from error
     except pint.UndefinedUnitError as error:
         raise ValueError(f"{text!r} has an unknown unit; write it in {unit}, as {example!r}") from error
     except Exception as error:
-        # pint parses with a tokenizer and an evaluator: garbage surfaces as many kinds of error
+        # pint parses units with a tokenizer and an evaluator: garbage surfaces as many kinds of error
         raise ValueError(f"{text!r} is no quantity; write a number and its unit, as {example!r}") from error
-    return _finite(value, text)
+    # decimal, so that "10 us" is the number nearest to 1e-5 and equals it; 15 digits carry any unit's factor
+    return _finite(float(number * Decimal(f"{factor:.15g}")), text)
 
 
 def parse_range(text: str, unit: str) -> tuple[float, float]:
@@ -83,17 +94,18 @@ def parse_range(text: str, unit: str) -> tuple[float, float]:
         ValueError: The text is no range, or its lower end lies above its upper end.
     """
     stripped = text.strip()
-    for sign in ("±", "+/-", "+-"):
-        if stripped.startswith(sign):
-            high = parse_quantity(stripped[len(sign) :].strip(), unit)
-            low = -high
-            break
-    else:
-        low_text, to, high_text = stripped.partition(" to ")
-        if not to:
-            example = f"0 {unit} to 5 {unit}" if unit else "0 to 255"
-            raise ValueError(f"{text!r} is no range; write it as {example!r}" + (f" or '±5 {unit}'" if unit else ""))
-        low, high = parse_quantity(low_text.strip(), unit), parse_quantity(high_text.strip(), unit)
+    example = f"'0 {unit} to 5 {unit}' or '±5 {unit}'" if unit else "'0 to 255'"
+    try:
+        for sign in ("±", "+/-", "+-"):
+            if stripped.startswith(sign):
+                high = parse_quantity(stripped[len(sign) :], unit)
+                low = -high
+                break
+        else:
+            low_text, _, high_text = stripped.partition(" to ")
+            low, high = parse_quantity(low_text, unit), parse_quantity(high_text, unit)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no range; write it as {example}") from error
     if low > high:
         raise ValueError(f"{text!r} runs downwards; write the lower end first")
     return low, high

@@ -3,13 +3,13 @@
 import atexit
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pnnlab.bench._config import ClockKind
+from pnnlab.bench._contents import Contents
 from pnnlab.bench._file import BenchFile
 from pnnlab.bench._names import NamedMapping
 from pnnlab.bench._signals import ExitSignals
@@ -40,9 +40,7 @@ class Bench:
         self.file = file
         simulated = file.config.clock is ClockKind.SIMULATED
         self.clock: Clock = clock or (SimulatedClock() if simulated else RealClock())
-        self._plants: dict[str, Plant] = {}
-        self._devices: dict[str, Device] = {}
-        self._systems: dict[str, System] = {}
+        self._contents = Contents(file.config, self.clock)
         self._is_open = False
         self._interrupted = False
         self._process = 0
@@ -78,17 +76,17 @@ class Bench:
     @property
     def plants(self) -> NamedMapping[Plant]:
         """Return the simulated physics by name; empty on a real bench."""
-        return NamedMapping("plant", self._plants, empty=self._hint())
+        return NamedMapping("plant", self._contents.plants, empty=self._hint())
 
     @property
     def devices(self) -> NamedMapping[Device]:
         """Return the devices by name, in the order in which they were opened."""
-        return NamedMapping("device", self._devices, empty=self._hint())
+        return NamedMapping("device", self._contents.devices, empty=self._hint())
 
     @property
     def systems(self) -> NamedMapping[System]:
         """Return the systems by name."""
-        return NamedMapping("system", self._systems, empty=self._hint())
+        return NamedMapping("system", self._contents.systems, empty=self._hint())
 
     # Life
 
@@ -101,17 +99,17 @@ class Bench:
         """
         if self._is_open:
             raise StateError(f"bench {self.name!r} is open already; close it first")
-        self._plants, self._devices, self._systems = {}, {}, {}
+        self._contents = Contents(self.file.config, self.clock)
         self._is_open, self._interrupted, self._process = True, False, os.getpid()
         atexit.register(self.close)
         self._signals.install()
         try:
-            if failures := self._open_all():
+            if failures := self._contents.open():
                 raise BenchError("opened", failures)
         except BaseException as error:
             self._close_after(error)
             raise
-        _LOG.info("bench %s: opened %s", self.name, ", ".join(self._devices))
+        _LOG.info("bench %s: opened %s", self.name, ", ".join(self._contents.devices))
         return self
 
     def close(self) -> None:
@@ -126,13 +124,13 @@ class Bench:
         try:
             if self._interrupted:
                 # a signal's answer may have cut into a half-sent command: say it again
-                self._each(lambda device: device.resume() if device.state is State.SAFE else None, failures)
+                self._contents.each(lambda device: device.resume() if device.state is State.SAFE else None, failures)
             # every output first: closing one device may take long
-            self._each(Device.make_safe, failures)
-            self._each(Device.close, failures)
+            self._contents.each(Device.make_safe, failures)
+            self._contents.each(Device.close, failures)
         finally:
             # Ctrl-C between two devices leaves some open: then a second close, at the latest at exit, goes on
-            self._is_open = any(device.state is not State.CLOSED for device in self._devices.values())
+            self._is_open = any(device.state is not State.CLOSED for device in self._contents.devices.values())
             if not self._is_open:
                 self._signals.restore()
                 atexit.unregister(self.close)
@@ -163,13 +161,13 @@ class Bench:
         self._require_open()
         return {
             name: {"identity": asdict(device.identity), "settings": device.settings()}
-            for name, device in self._devices.items()
+            for name, device in self._contents.devices.items()
         }
 
     def state(self) -> dict[str, object]:
         """Return what later readings of a simulated bench depend on: plants and clock; a real bench has no plants."""
         self._require_open()
-        state: dict[str, object] = {"plants": {name: plant.state() for name, plant in self._plants.items()}}
+        state: dict[str, object] = {"plants": {name: plant.state() for name, plant in self._contents.plants.items()}}
         if isinstance(self.clock, SimulatedClock):
             state["clock_s"] = self.clock.now_s()
         return state
@@ -182,11 +180,11 @@ class Bench:
         """
         self._require_open()
         plants = state.get("plants")
-        if not isinstance(plants, dict) or set(plants) != set(self._plants):
+        if not isinstance(plants, dict) or set(plants) != set(self._contents.plants):
             saved = ", ".join(sorted(plants)) if isinstance(plants, dict) and plants else "none"
             raise RunError(
                 f"bench {self.name!r}: the saved state has the plants {saved}, the bench has "
-                f"{', '.join(sorted(self._plants)) or 'none'}; resume with the bench file of the run"
+                f"{', '.join(sorted(self._contents.plants)) or 'none'}; resume with the bench file of the run"
             )
         time_s, now_s = state.get("clock_s"), self.clock.now_s()
         if isinstance(self.clock, SimulatedClock) and not (isinstance(time_s, int | float) and time_s >= now_s):
@@ -194,65 +192,18 @@ class Bench:
                 f"bench {self.name!r}: the saved state is of {time_s} s, the bench's clock shows {now_s:g} s and "
                 "does not run backwards; restore right after opening a new bench"
             )
-        for name, plant in self._plants.items():
+        for name, plant in self._contents.plants.items():
             plant.restore(plants[name])
         if isinstance(self.clock, SimulatedClock) and isinstance(time_s, int | float):
             self.clock.sleep_until(float(time_s))
 
-    # Opening and closing
-
-    def _open_all(self) -> dict[str, Exception]:
-        """Open everything; return what failed, by name."""
-        config = self.file.config
-        failures: dict[str, Exception] = {}
-
-        def attempt(build: Callable[[str], None], name: str) -> None:
-            try:
-                build(name)
-            except Exception as error:  # drivers, plants and their libraries raise anything; all of it is told
-                failures[name] = error
-
-        for name in config.plants:
-            attempt(self._build_plant, name)
-        for name, device in config.devices.items():
-            if device.plant not in failures:
-                attempt(self._open_device, name)
-        for name in () if failures else config.systems:
-            attempt(self._wire, name)
-        return failures
-
-    def _build_plant(self, name: str) -> None:
-        config = self.file.config.plants[name]
-        self._plants[name] = config.cls(name, config.options, clock=self.clock, seed=config.seed)
-
-    def _open_device(self, name: str) -> None:
-        config = self.file.config.devices[name]
-        plant = None if config.plant is None else self._plants[config.plant]
-        device = config.cls(
-            name, config.options, clock=self.clock, limits=config.limits, expected=config.identity, plant=plant
-        )
-        # known before it is opened: whatever interrupts from here on, it is closed
-        self._devices[name] = device
-        device.open()
-
-    def _wire(self, name: str) -> None:
-        entry = self.file.config.systems[name]
-        devices = {field: self._devices[device] for field, device in entry.devices.items()}
-        self._systems[name] = entry.cls(name, entry.config, devices, clock=self.clock)
-
-    def _each(self, action: Callable[[Device], object], failures: dict[str, BaseException]) -> None:
-        """Do something with every device, the last one opened first; keep each device's first failure."""
-        for name, device in reversed(list(self._devices.items())):
-            try:
-                action(device)
-            except BaseException as error:  # Ctrl-C must not keep the other outputs live: it is raised in the end
-                failures.setdefault(name, error)
+    # Closing
 
     def _make_safe_now(self) -> None:
         """Make all outputs safe in the middle of whatever runs; failures are logged, and told when closing."""
         self._interrupted = True
         failures: dict[str, BaseException] = {}
-        self._each(Device.make_safe, failures)
+        self._contents.each(Device.make_safe, failures)
         for name, error in failures.items():
             _LOG.error("%s: could not be made safe: %s", name, error)
 

@@ -55,12 +55,7 @@ def _read_range(value: object, info: ValidationInfo) -> object:
     example = f"'0 {unit} to 5 {unit}' or '±5 {unit}'" if unit else "'0 to 255'"
     if not isinstance(value, str):
         raise ValueError(f"{_shown(value)} is no range; write it as {example}")
-    try:
-        return parse_range(value, unit)
-    except ValueError as error:
-        if "; " in str(error):
-            raise
-        raise ValueError(f"{value!r} is no range; write it as {example}") from error
+    return parse_range(value, unit)
 
 
 def _read_slew(value: object, info: ValidationInfo) -> object:

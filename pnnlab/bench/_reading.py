@@ -75,19 +75,14 @@ class _Reading:
                 self._complain((section,), "the section is not known", suggest(section, SECTIONS, noun="sections"))
         if not self._document.at(("devices",)):
             self._complain(("devices",), "the bench has no devices", "add at least one")
-        if self._document.at(("plants",)) and self._clock is ClockKind.REAL:
-            self._complain(
-                ("plants",), "plants are simulated, the bench runs on the real clock",
-                "write 'clock: simulated' below bench, or remove the plants",
-            )  # fmt: skip
 
     def _check_names(self) -> None:
         first: dict[str, str] = {}
         paths = [(section, name) for section in _NAMED for name, _ in self._entries(section, complain=False)]
         for section, name in sorted(paths, key=self._document.line_of):
             if not is_name(name):
-                self._complain((section, name), f"the name {shown(name)} has other characters than letters, digits, - and _",
-                               "rename it")  # fmt: skip
+                found = f"the name {shown(name)} has other characters than letters, digits, - and _"
+                self._complain((section, name), found, "rename it")
             if name in first:
                 line = self._document.line_of((first[name], name))
                 self._complain(

@@ -22,7 +22,9 @@ def recipe_changes(given: Mapping[str, object], assignments: Sequence[str]) -> d
         key, sign, text = assignment.partition("=")
         key = key.strip()
         if not sign or not all(key.split(".")):
-            raise typer.BadParameter(f"--set is given {assignment!r}; write a key of the recipe and its value, as batch=32")
+            raise typer.BadParameter(
+                f"--set is given {assignment!r}; write a key of the recipe and its value, as batch=32"
+            )
         if key in changes:
             raise typer.BadParameter(f"{key} is given twice; give it once")
         changes[key] = _value(key, text)

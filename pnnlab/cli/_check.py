@@ -17,9 +17,7 @@ __all__ = ["check"]
 
 
 def check(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", envvar="PNNLAB_BENCH", help="The bench file.")
-    ] = BENCH,
+    file: Annotated[Path, typer.Argument(metavar="FILE", envvar="PNNLAB_BENCH", help="The bench file.")] = BENCH,
     *,
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON schema of bench files, for editors, and check nothing.")
@@ -68,7 +66,9 @@ def _facts(file: "BenchFile") -> dict[str, str]:
         "plants": _listed([f"{name} ({document.at(('plants', name, 'driver'))})" for name in config.plants]),
         "devices": _listed([f"{name} ({document.at(('devices', name, 'driver'))})" for name in config.devices]),
         "systems": _listed([f"{name} ({system.config.kind})" for name, system in config.systems.items()]),
-        "recipes": _listed([f"{name} ({document.at(('training', name, 'method')) or 'physics_aware'})" for name in names]),
+        "recipes": _listed(
+            [f"{name} ({document.at(('training', name, 'method')) or 'physics_aware'})" for name in names]
+        ),
         "hash": file.hash,
     }
 

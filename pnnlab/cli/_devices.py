@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["devices"]
 
-devices = typer.Typer(
-    cls=ListingGroup, rich_markup_mode=None, help="Show the devices of a bench, or the drivers."
-)
+devices = typer.Typer(cls=ListingGroup, rich_markup_mode=None, help="Show the devices of a bench, or the drivers.")
 
 
 @devices.command("list")

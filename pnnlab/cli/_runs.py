@@ -34,7 +34,7 @@ def list_runs(*, runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     else:
         columns = ["#", "started", "name", "status", "result", "shots", "bench time"]
         rows = [_row(entry) for entry in entries]
-        print_table(columns, rows, folding=["name"], right=["#", "shots", "bench time"])
+        print_table(columns, rows, folding=["name", "result"], right=["#", "shots", "bench time"])
 
 
 @runs.command("show")
@@ -77,9 +77,7 @@ def plot(
 
 
 @runs.command("diff")
-def diff(
-    a: RunArgument, b: RunArgument, *, runs: RunsOption = RUNS, as_json: JsonOption = False
-) -> None:
+def diff(a: RunArgument, b: RunArgument, *, runs: RunsOption = RUNS, as_json: JsonOption = False) -> None:
     """Show in which keys of recipe, bench and code two runs differ."""
     from pnnlab.cli._difference import differences
     from pnnlab.runs import Run
@@ -133,7 +131,7 @@ def _result(summary: Mapping[str, object]) -> str:
     if "test_accuracy" in summary:
         return number(summary["test_accuracy"])
     fits = {name: fit for name, fit in summary.items() if isinstance(fit, Mapping) and "r2_total" in fit}
-    return ", ".join(f"{name} R² {number(fit['r2_total'])}" for name, fit in fits.items()) or "-"
+    return ", ".join(f"R² {number(fit['r2_total'])} {name}" for name, fit in fits.items()) or "-"
 
 
 def _chapters(run: "Run") -> dict[str, dict[str, str]]:

@@ -43,12 +43,11 @@ def print_table(
         folding: Heads of the columns that are folded where the terminal is too narrow.
         right: Heads of the columns that stand flush right, as numbers should.
     """
-    from rich import box
     from rich.table import Table
     from rich.text import Text
 
     several_lines = any("\n" in cell for row in rows for cell in row)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", leading=int(several_lines))
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold underline")
     for column in columns:
         table.add_column(
             Text(column),
@@ -56,7 +55,9 @@ def print_table(
             no_wrap=column not in folding,
             overflow="fold",
         )
-    for row in rows:
+    for k, row in enumerate(rows):
+        if k and several_lines:
+            table.add_row()
         table.add_row(*(Text(cell) for cell in row))
     _print(table)
 

@@ -41,7 +41,9 @@ class _Done:
 def train(
     recipe: RecipeArgument = None,
     *,
-    method: Annotated[str | None, typer.Option(metavar="NAME", help="The training method; see `pnnlab methods`.")] = None,
+    method: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The training method; see `pnnlab methods`.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(metavar="N", help="Passes over the training data at most.")] = None,
     shots: Annotated[int | None, typer.Option(metavar="N", help="Stop once the run has taken this many shots.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random in the run.")] = None,

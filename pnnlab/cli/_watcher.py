@@ -158,7 +158,7 @@ class TerminalWatcher(RunWatcher):
             return
         self._bar.remove_task(self._task)
         figures = f": {self._below}" if self._below else ""
-        self._tell(f"{self._text}{figures}, {duration(time.perf_counter() - self._since_s)}{how}")
+        self._tell(f"{self._text} ({duration(time.perf_counter() - self._since_s)}{how}){figures}")
         self._task, self._below = None, ""
 
     def _draw(self) -> RenderableType:

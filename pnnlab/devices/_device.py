@@ -51,7 +51,7 @@ class Device(ABC):
     A life runs closed → open → armed → open … → safe → closed. `arm_*` (declared by the role) prepares a run of
     steps, `start` lets it begin, `trigger` makes one step, `wait` returns when all steps are done, `disarm`
     ends it: armed once, triggered many times. A hook that fails puts the device into `FAULT`, from which
-    only `make_safe` and `close` lead out.
+    only `close` leads out.
 
     Public methods are final: they check state, shape, limits and slew, then call the driver's hook (`_name`).
     A driver writes hooks only; it may trust what they are given.
@@ -180,18 +180,22 @@ class Device(ABC):
 
     @final
     def make_safe(self) -> None:
-        """Put every output into its safe state; nothing can be written until `resume`."""
-        if self._state in (State.CLOSED, State.SAFE):
+        """Put every output into its safe state; nothing can be written until `resume`.
+
+        A device in fault stays in fault: it is asked for its safe state, and only `close` leads out.
+        """
+        before = self._state
+        if before in (State.CLOSED, State.SAFE):
             return
         try:
-            if self._state is State.ARMED:
+            if before is State.ARMED:
                 self._disarm()
         finally:
             try:
                 self._call(self._make_safe)
             finally:
                 self._outputs_moved(by_run=False)
-            self._state = State.SAFE
+            self._state = State.FAULT if before is State.FAULT else State.SAFE
 
     @final
     def resume(self) -> None:

@@ -43,8 +43,8 @@ class Limits:
         # min and max propagate NaN, so two reductions find every illegal value without a temporary
         low, high = float(values.min()), float(values.max())
         # single-precision values are held against the limit in single precision: 0.2 is 0.2 in either
-        kind = values.dtype.type if np.issubdtype(values.dtype, np.floating) else float
-        lowest, highest = float(kind(self.low)), float(kind(self.high))
+        kind = values.dtype if np.issubdtype(values.dtype, np.floating) else np.dtype(np.float64)
+        lowest, highest = (float(np.array(limit, kind)) for limit in (self.low, self.high))
         if low >= lowest and high <= highest and math.isfinite(low) and math.isfinite(high):
             return
         wide = values.astype(np.float64)

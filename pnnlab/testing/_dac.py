@@ -230,6 +230,20 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
             far = ends[np.abs(ends - device.present_v).max(axis=1).argmax()]
             self.assert_refused(device, "a jump out of the safe state", _writing(far), SetpointError)
 
+    def test_after_a_waveform_the_slew_limit_counts_from_its_end(self) -> None:
+        with self._slewing(seconds=10.0) as device:
+            if Trigger.INTERNAL not in device.triggers:
+                pytest.skip(f"{device.name} has no timer of its own")
+            low, high = self.limits_of(device, "voltage")
+            self.sleep(device, 20.0)
+            self.arm(device, Trigger.INTERNAL)
+            device.start()
+            device.wait(self.patience_s)
+            device.disarm()
+            middle = np.full(device.n_channels, (low + high) / 2)
+            far = np.where(device.present_v > middle, low, high)
+            self.assert_refused(device, "a jump after a waveform", _writing(far), SetpointError)
+
     def test_a_waveform_above_the_slew_limit_is_refused(self) -> None:
         with self._slewing(seconds=0.1) as device:
             self._waveforms_or_skip(device)

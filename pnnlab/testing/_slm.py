@@ -19,53 +19,8 @@ __all__ = ["SpatialLightModulatorConformance"]
 S = TypeVar("S", bound=SpatialLightModulator)
 
 
-class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConformance[S]):
-    """What every spatial light modulator keeps; see `DeviceConformance` for its use."""
-
-    hooks: ClassVar[tuple[str, ...]] = ("_write", "_arm_sequence")
-
-    def calls(self, like: S) -> Mapping[str, Call[S]]:
-        """See `Subject.calls`."""
-        dark = np.full(like.shape, self.idle_level(like))
-        calls: dict[str, Call[S]] = {"write": lambda device: device.write(dark)}
-        if like.max_sequence:
-            trigger, period_s = min(like.triggers), like.frame_period_s
-            calls["arm_sequence"] = lambda device: device.arm_sequence(dark[None], trigger=trigger, period_s=period_s)
-        return calls
-
-    def idle_level(self, like: S) -> float:
-        """Return a level that every panel may show."""
-        return 0.0 if like.state is State.CLOSED else self.idle(like, "level")
-
-    def misfits(self, like: S) -> Mapping[str, Call[S]]:
-        """See `Subject.misfits`."""
-        h, w = like.shape
-        level = self.idle_level(like)
-        shapes = {
-            "a pattern with a row too many": (h + 1, w), "a pattern with a column too few": (h, w - 1),
-            "a row of pixels": (w,), "one number": (), "an empty pattern": (0, w), "a pattern of patterns": (1, h, w),
-        }  # fmt: skip
-        calls: dict[str, Call[S]] = {what: _writing(np.full(shape, level)) for what, shape in shapes.items()}
-        if like.max_sequence:
-            sequences = {
-                "a sequence with a row too many": (1, h + 1, w), "a pattern as a sequence": (h, w),
-                "an empty sequence": (0, h, w), "a number as a sequence": (), "sequences": (1, 1, h, w),
-            }  # fmt: skip
-            for what, shape in sequences.items():
-                calls[what] = self._arming(np.full(shape, level))
-        return calls
-
-    def send(self, device: S, quantity: str, values: Values) -> Setpoint:
-        """See `OutputRules.send`."""
-        return device.write(values)
-
-    def setpoint_shape(self, device: S, quantity: str) -> tuple[int, ...]:
-        """See `OutputRules.setpoint_shape`."""
-        return device.shape
-
-    def output_quantities(self, device: S) -> tuple[str, ...]:
-        """See `OutputRules.output_quantities`."""
-        return ("level",)
+class SequenceRules(RunRules[S]):
+    """What a panel does with an on-board sequence."""
 
     def triggers(self, device: S) -> frozenset[Trigger]:
         """See `RunRules.triggers`."""
@@ -78,29 +33,6 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
     def step_s(self, device: S) -> float:
         """See `RunRules.step_s`."""
         return device.frame_period_s
-
-    def test_its_facts_agree(self, device: S) -> None:
-        assert len(device.shape) == 2 and min(device.shape) > 0
-        assert device.levels >= 2
-        assert device.pitch_m > 0 and device.frame_period_s > 0 and device.settle_s >= 0
-        if np.issubdtype(device.dtype, np.integer):
-            bits = 8 * device.dtype.itemsize - (device.dtype.kind == "i")
-            assert device.levels <= 2**bits, f"{device.name}: {device.levels} levels do not fit {device.dtype}"
-        assert bool(device.max_sequence) == bool(device.triggers), "a sequence needs room and a trigger"
-
-    def test_shown_levels_are_of_the_hardware_type_and_nearest(self, device: S) -> None:
-        low, high = self.limits_of(device, "level")
-        values = np.random.default_rng(0).uniform(low, high, device.shape)
-        realised = device.write(values).realised
-        assert realised.dtype == device.dtype
-        if np.issubdtype(device.dtype, np.integer):
-            assert np.abs(realised.astype(float) - values).max() <= 0.5
-
-    @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
-    def test_patterns_of_any_number_type_are_taken(self, device: S, dtype: type[np.number]) -> None:
-        level = math.ceil(self.limits_of(device, "level")[0]) + 1
-        realised = device.write(np.full(device.shape, level, dtype)).realised
-        np.testing.assert_array_equal(realised, np.full(device.shape, level, device.dtype))
 
     def test_a_sequence_has_one_token_a_pattern(self, device: S) -> None:
         self._sequences_or_skip(device)
@@ -170,6 +102,78 @@ class SpatialLightModulatorConformance(OutputRules[S], RunRules[S], DeviceConfor
     def _sequences_or_skip(self, device: S) -> None:
         if not device.max_sequence:
             pytest.skip(f"{device.name} plays no sequences")
+
+
+class SpatialLightModulatorConformance(OutputRules[S], SequenceRules[S], DeviceConformance[S]):
+    """What every spatial light modulator keeps; see `DeviceConformance` for its use."""
+
+    hooks: ClassVar[tuple[str, ...]] = ("_write", "_arm_sequence")
+
+    def calls(self, like: S) -> Mapping[str, Call[S]]:
+        """See `Subject.calls`."""
+        dark = np.full(like.shape, self.idle_level(like))
+        calls: dict[str, Call[S]] = {"write": lambda device: device.write(dark)}
+        if like.max_sequence:
+            trigger, period_s = min(like.triggers), like.frame_period_s
+            calls["arm_sequence"] = lambda device: device.arm_sequence(dark[None], trigger=trigger, period_s=period_s)
+        return calls
+
+    def idle_level(self, like: S) -> float:
+        """Return a level that every panel may show."""
+        return 0.0 if like.state is State.CLOSED else self.idle(like, "level")
+
+    def misfits(self, like: S) -> Mapping[str, Call[S]]:
+        """See `Subject.misfits`."""
+        h, w = like.shape
+        level = self.idle_level(like)
+        shapes = {
+            "a pattern with a row too many": (h + 1, w), "a pattern with a column too few": (h, w - 1),
+            "a row of pixels": (w,), "one number": (), "an empty pattern": (0, w), "a pattern of patterns": (1, h, w),
+        }  # fmt: skip
+        calls: dict[str, Call[S]] = {what: _writing(np.full(shape, level)) for what, shape in shapes.items()}
+        if like.max_sequence:
+            sequences = {
+                "a sequence with a row too many": (1, h + 1, w), "a pattern as a sequence": (h, w),
+                "an empty sequence": (0, h, w), "a number as a sequence": (), "sequences": (1, 1, h, w),
+            }  # fmt: skip
+            for what, shape in sequences.items():
+                calls[what] = self._arming(np.full(shape, level))
+        return calls
+
+    def send(self, device: S, quantity: str, values: Values) -> Setpoint:
+        """See `OutputRules.send`."""
+        return device.write(values)
+
+    def setpoint_shape(self, device: S, quantity: str) -> tuple[int, ...]:
+        """See `OutputRules.setpoint_shape`."""
+        return device.shape
+
+    def output_quantities(self, device: S) -> tuple[str, ...]:
+        """See `OutputRules.output_quantities`."""
+        return ("level",)
+
+    def test_its_facts_agree(self, device: S) -> None:
+        assert len(device.shape) == 2 and min(device.shape) > 0
+        assert device.levels >= 2
+        assert device.pitch_m > 0 and device.frame_period_s > 0 and device.settle_s >= 0
+        if np.issubdtype(device.dtype, np.integer):
+            bits = 8 * device.dtype.itemsize - (device.dtype.kind == "i")
+            assert device.levels <= 2**bits, f"{device.name}: {device.levels} levels do not fit {device.dtype}"
+        assert bool(device.max_sequence) == bool(device.triggers), "a sequence needs room and a trigger"
+
+    def test_shown_levels_are_of_the_hardware_type_and_nearest(self, device: S) -> None:
+        low, high = self.limits_of(device, "level")
+        values = np.random.default_rng(0).uniform(low, high, device.shape)
+        realised = device.write(values).realised
+        assert realised.dtype == device.dtype
+        if np.issubdtype(device.dtype, np.integer):
+            assert np.abs(realised.astype(float) - values).max() <= 0.5
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.float64])
+    def test_patterns_of_any_number_type_are_taken(self, device: S, dtype: type[np.number]) -> None:
+        level = math.ceil(self.limits_of(device, "level")[0]) + 1
+        realised = device.write(np.full(device.shape, level, dtype)).realised
+        np.testing.assert_array_equal(realised, np.full(device.shape, level, device.dtype))
 
 
 def _writing(pattern: Values) -> Call[S]:

@@ -25,7 +25,9 @@ def check_recipes(document: Document) -> list[Problem]:
     if section is None:
         return []
     if not isinstance(section, dict):
-        return [document.problem(("training",), "the section is no mapping", "write a recipe's name and its keys below")]
+        return [
+            document.problem(("training",), "the section is no mapping", "write a recipe's name and its keys below")
+        ]
     systems = _keys(document, "systems")
     return [problem for name in section for problem in _check(document, name, systems)]
 
@@ -87,7 +89,9 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
             document.problem((*path, "method"), f"no method is named {method!r}", _suggest(method, METHODS, "methods"))
         )
     layers, twins = document.at((*path, "network", "layers")), document.at((*path, "twins"))
-    named = [((*path, "network", "layers", k), layer) for k, layer in enumerate(layers)] if isinstance(layers, list) else []
+    named = (
+        [((*path, "network", "layers", k), layer) for k, layer in enumerate(layers)] if isinstance(layers, list) else []
+    )
     named += [((*path, "twins", twin), twin) for twin in twins] if isinstance(twins, dict) else []
     problems += [
         document.problem(where, f"no system is named {system!r}", _suggest(system, systems, "systems"))

@@ -47,7 +47,7 @@ def test_slew_counts_from_the_present_value() -> None:
     with pytest.raises(SetpointError, match=r"changes by 0\.02 V within 0\.001 s on channel 1 at sample 1"):
         PLUS_MINUS.check_slew(start, np.array([[0.01, 0.01], [0.02, -0.01]]), 1e-3, who="dac: voltage", unit="V")
     with pytest.raises(SetpointError, match=r"on channel 0 at sample 0; allowed is 10 V/s; ramp it"):
-        PLUS_MINUS.check_slew(start + [0.1, 0.0], ramp, 1e-3, who="dac: voltage", unit="V")
+        PLUS_MINUS.check_slew(np.array([0.1, 0.0]), ramp, 1e-3, who="dac: voltage", unit="V")
 
 
 def test_intersection_is_what_both_allow() -> None:

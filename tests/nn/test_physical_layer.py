@@ -15,7 +15,9 @@ def plant_twin(bench: OpticalBench) -> nn.Module:
     return make_twin(PlantTwinConfig(), interface_of(bench.optics), dtype=torch.float64)
 
 
-def deep_network(bench: OpticalBench, twin: nn.Module | None, rule: ForwardRule = ForwardRule.MEASURED) -> nn.Sequential:
+def deep_network(
+    bench: OpticalBench, twin: nn.Module | None, rule: ForwardRule = ForwardRule.MEASURED
+) -> nn.Sequential:
     """Two passes through one system, with the structure of the shipped network between them."""
     layers = [PhysicalLayer(bench.optics, twin) for _ in range(2)]  # type: ignore[arg-type]
     for layer in layers:
@@ -78,7 +80,7 @@ def test_gradient_passes_finite_differences_of_the_bench_itself() -> None:
 
 
 def test_backward_is_evaluated_at_the_realised_drive() -> None:
-    """With four grey levels the realised phase is far from the one asked for: the gradient belongs to the realised one."""
+    """Four grey levels: the realised phase is far from the one asked for, and the gradient belongs to it."""
     torch.manual_seed(0)
     bench = OpticalBench(
         table={"precision": "float64"}, slm={"levels": 4, "settling_s": 1e-4},

@@ -192,7 +192,7 @@ class MemoryDac(MemoryDevice, DAC):
     def present_v(self) -> Floats:
         if self._waveform is None or not self.steps.starts_s:
             return self._held.copy()
-        sample = int((self.clock.now_s() - self.steps.starts_s[0]) * self._rate_hz + 1e-6)
+        sample = int((self.clock.now_s() - self.steps.starts_s[0]) * self._rate_hz + 1e-3)
         volts: Floats = self._waveform[min(sample, len(self._waveform) - 1)].copy()
         return volts
 

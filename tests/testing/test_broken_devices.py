@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.testing.broken_devices import RULES
+from tests.testing import (  # noqa: F401 (each enters its drivers into BITES)
+    broken_camera,
+    broken_converters,
+    broken_crossbar,
+    broken_facts,
+    broken_life,
+    broken_runs,
+    broken_setpoints,
+    broken_slm,
+)
+from tests.testing.broken import BITES, SUITES
 
-BROKEN = Path(__file__).with_name("broken_devices.py")
-ROOT = BROKEN.parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 # a plugin in a process of its own: a test run inside a test run would share pytest's own state
 RUN = """
@@ -26,8 +36,8 @@ class Told:
         self.failures.setdefault(name, []).append(f"{call.excinfo.typename}: {call.excinfo.value}")
 
 told = Told()
-code = pytest.main(["-q", "--tb=line", "-p", "no:cacheprovider", sys.argv[1]], plugins=[told])
-json.dump({"code": int(code), "failures": told.failures}, open(sys.argv[2], "w"))
+code = pytest.main(["-q", "--tb=line", "-p", "no:cacheprovider", *sys.argv[2:]], plugins=[told])
+json.dump({"code": int(code), "failures": told.failures}, open(sys.argv[1], "w"))
 """
 
 
@@ -36,7 +46,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """Give, for every broken driver, how the rule that is meant for it failed."""
     found = tmp_path_factory.mktemp("broken") / "failures.json"
     done = subprocess.run(
-        [sys.executable, "-c", RUN, BROKEN, found], capture_output=True, text=True, cwd=ROOT,
+        [sys.executable, "-c", RUN, found, *sorted(HERE.glob("broken_*.py"))], capture_output=True, text=True, cwd=ROOT,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert found.exists(), done.stderr
@@ -46,8 +56,14 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return failures
 
 
-@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("name", BITES)
 def test_the_defect_is_found_by_its_rule(failures: dict[str, list[str]], name: str) -> None:
-    rule, says = RULES[name]
+    _, rule, says = BITES[name]
     assert name in failures, f"{rule} passes on {name}"
     assert any(says in text for text in failures[name]), f"{rule} on {name} says: {failures[name]}"
+
+
+def test_every_rule_of_the_kit_is_shown_to_bite() -> None:
+    rules = {getattr(suite, name).__qualname__ for suite in SUITES.values() for name in dir(suite) if "test_" in name}
+    bitten = {getattr(suite, rule).__qualname__ for suite, rule, _ in BITES.values()}
+    assert rules - bitten == set()

@@ -4,7 +4,7 @@ from typing import Unpack
 
 import numpy as np
 
-from pnnlab.devices import Limits, Trigger
+from pnnlab.devices import Clock, Limits, SimulatedClock, Trigger
 from pnnlab.testing import (
     ADCConformance,
     CameraConformance,
@@ -107,6 +107,16 @@ class TestDacOnABenchWithLimits(DACConformance[MemoryDac]):
 
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
         arguments.setdefault("limits", {"voltage": Limits(-0.3001, 1.8001, slew_per_s=100.0)})
+        return MemoryDac("dac", **arguments)
+
+
+class TestDacAfterWeeks(DACConformance[MemoryDac]):
+    """A clock that has run for long tells time with fewer digits: here 10 ms pass as a little less."""
+
+    def clock(self) -> Clock:
+        return SimulatedClock(4e6 + 0.1)
+
+    def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
         return MemoryDac("dac", **arguments)
 
 

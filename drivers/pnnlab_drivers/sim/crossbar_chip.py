@@ -146,14 +146,14 @@ class CrossbarChip(SimPlant):
         Args:
             volts: Voltages of the rows in V, shape `(n, n_rows)`, one vector after the other.
             start_s: When the first one is applied.
-            vector_s: Time from one to the next.
+            vector_s: Time from one to the next; a vector's currents are those at the end of its time.
 
         Returns:
             Shape `(n, n_columns)`, in A.
         """
         generator = self._generator("multiply") if self._noisy else None
         with torch.no_grad():
-            return self._currents(volts, self._age_s(start_s), vector_s, generator)
+            return self._currents(volts, self._age_s(start_s + vector_s), vector_s, generator)
 
     def settled(self, volts: Tensor, siemens: Tensor) -> Tensor:
         """Return the mean currents in A, shape `(n, n_columns)`, differentiably.

@@ -1,0 +1,36 @@
+"""`pnnlab devices`."""
+
+import json
+
+
+def test_devices_are_shown_with_identity_settings_and_limits(pnnlab) -> None:
+    answer = pnnlab("devices")
+    assert answer.code == 0
+    for word in ("SpatialLightModulator", "serial SIM-SLM-1", "pitch 8 um", "level 0 to 255", "exposure 100 us to 100 ms"):
+        assert word in answer.out
+    assert answer.out == pnnlab("devices", "list", "--bench", "instruments.yaml").out
+
+
+def test_json_is_in_si_units(pnnlab) -> None:
+    devices = {device["name"]: device for device in json.loads(pnnlab("devices", "--json").out)}
+    assert devices["camera"]["roles"] == ["Camera"]
+    assert devices["camera"]["settings"]["exposure_s"] == 2e-3
+    assert devices["camera"]["limits"]["exposure"] == {"unit": "s", "low": 1e-4, "high": 0.1, "slew_per_s": None}
+    assert devices["slm"]["state"] == "open"
+
+
+def test_another_instrument_is_device_trouble(pnnlab, edit) -> None:
+    edit("serial: SIM-CAM-1", "serial: ANOTHER")
+    answer = pnnlab("devices")
+    assert answer.code == 3
+    assert "camera: another instrument answered" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_drivers_are_listed_without_a_bench(pnnlab, folder) -> None:
+    (folder / "instruments.yaml").unlink()
+    answer = pnnlab("devices", "drivers", "--json")
+    assert answer.code == 0
+    # whether pnnlab is installed here or run from its sources, the list is one
+    assert isinstance(json.loads(answer.out), list)
+    assert pnnlab("devices", "drivers").code == 0
