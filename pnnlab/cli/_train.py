@@ -60,7 +60,7 @@ def train(
 ) -> None:
     """Train by a recipe of the bench file and test on the bench.
 
-    Everything is recorded in a run's folder. Ctrl-C makes all outputs safe and keeps the run; `--resume` goes on with it.
+    Everything is recorded in a run's folder. Ctrl-C makes all outputs safe and keeps the run; `--resume` goes on.
     """
     given = {"method": method, "epochs": epochs, "budget_shots": shots, "seed": seed}
     replaced = recipe_changes(given, changes or [])

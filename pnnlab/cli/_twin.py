@@ -46,7 +46,7 @@ def fit(
         return
     if not reports:
         typer.echo(f"recipe {name!r} has no twin with anything to learn")
-    facts = {}
+    facts: dict[str, str] = {}
     for system, report in reports.items():
         facts |= {
             f"twin of {system}": str(report),

@@ -89,9 +89,9 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
             document.problem((*path, "method"), f"no method is named {method!r}", _suggest(method, METHODS, "methods"))
         )
     layers, twins = document.at((*path, "network", "layers")), document.at((*path, "twins"))
-    named = (
-        [((*path, "network", "layers", k), layer) for k, layer in enumerate(layers)] if isinstance(layers, list) else []
-    )
+    named: list[tuple[tuple[str | int, ...], object]] = []
+    if isinstance(layers, list):
+        named += [((*path, "network", "layers", k), layer) for k, layer in enumerate(layers)]
     named += [((*path, "twins", twin), twin) for twin in twins] if isinstance(twins, dict) else []
     problems += [
         document.problem(where, f"no system is named {system!r}", _suggest(system, systems, "systems"))

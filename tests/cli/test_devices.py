@@ -6,7 +6,7 @@ import json
 def test_devices_are_shown_with_identity_settings_and_limits(pnnlab) -> None:
     answer = pnnlab("devices")
     assert answer.code == 0
-    for word in ("SpatialLightModulator", "serial SIM-SLM-1", "pitch 8 um", "level 0 to 255", "exposure 100 us to 100 ms"):
+    for word in ("SpatialLightModulator", "serial SIM-SLM-1", "pitch 8 um", "level 0 to 255", "100 us to 100 ms"):
         assert word in answer.out
     assert answer.out == pnnlab("devices", "list", "--bench", "instruments.yaml").out
 

@@ -6,7 +6,9 @@ import pytest
 
 from pnnlab.cli._text import duration, quantity, setting
 
-DURATIONS = {0.04: "0.0 s", 59.94: "59.9 s", 60.0: "1 min 00 s", 125.4: "2 min 05 s", 3599.6: "1 h 00 min", 7260.0: "2 h 01 min"}
+DURATIONS = {
+    0.04: "0.0 s", 59.94: "59.9 s", 60.0: "1 min 00 s", 125.4: "2 min 05 s", 3599.6: "1 h 00 min", 7260.0: "2 h 01 min",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("time_s", "text"), DURATIONS.items())
@@ -20,7 +22,8 @@ def test_a_time_that_is_none() -> None:
 
 QUANTITIES = {
     (8e-6, "m"): "8 um", (1e-3, "s"): "1 ms", (0.1, "s"): "100 ms", (1.8, "V"): "1.8 V", (0.0, "V"): "0 V",
-    (-5e-3, "A"): "-5 mA", (60.0, "Hz"): "60 Hz", (2.5e4, "V/s"): "25 kV/s", (255.0, ""): "255", (5e-14, "A"): "0.05 pA",
+    (-5e-3, "A"): "-5 mA", (60.0, "Hz"): "60 Hz", (2.5e4, "V/s"): "25 kV/s", (255.0, ""): "255",
+    (5e-14, "A"): "0.05 pA",
     (1 / 60, "s"): "16.67 ms", (math.inf, "V"): "inf V",
 }  # fmt: skip
 

@@ -122,7 +122,7 @@ def test_frozen_errors_have_their_size() -> None:
     # scaled to its root mean square on this panel, about its mean
     assert float(flat.std()) == pytest.approx(0.4, rel=1e-6)
     # waves pass as exp(-(f / 0.1)^2 / 2): noise with the power spectrum exp(-(f / 0.1)^2) has the correlation
-    # exp(-(0.1 pi d)^2) at a distance of d pixels, so neighbours differ by sqrt(2 (1 - 0.906)) = 0.43 standard deviations
+    # exp(-(0.1 pi d)^2) at d pixels, so neighbours differ by sqrt(2 (1 - 0.906)) = 0.43 standard deviations
     assert float((flat[1:] - flat[:-1]).std() / flat.std()) == pytest.approx(0.43, rel=0.05)
     stroke = specimen(gain_spread=0.05)[1] / np.pi
     # 16 384 pixels, five standard errors
