@@ -182,7 +182,8 @@ def open_watcher(root: Path, *, resumable: bool = True) -> Iterator[RunWatcher]:
         with watcher:
             yield watcher
     except (KeyboardInterrupt, SystemExit) as stop:
-        console.print(_interrupted(watcher.run if resumable else None, root, stop), soft_wrap=True)
+        # not through the console: the signal may have come while it wrote, and it would write that line again
+        typer.echo(_interrupted(watcher.run if resumable else None, root, stop), err=True)
         code = stop.code if isinstance(stop, SystemExit) else INTERRUPTED
         raise typer.Exit(code if isinstance(code, int) else UNEXPECTED) from stop
 

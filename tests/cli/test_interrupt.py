@@ -28,11 +28,9 @@ def stop_after_an_epoch(number: signal.Signals, *arguments: str) -> tuple[int, s
     process = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=env)
     assert process.stderr is not None
     with process:
-        told = []
-        for line in process.stderr:
-            told.append(line)
-            if line.startswith("epoch 1:"):
-                process.send_signal(number)
+        told = [next(line for line in process.stderr if line.startswith("epoch 1:"))]
+        process.send_signal(number)
+        told += process.stderr
     return process.returncode, "".join(told)
 
 
