@@ -18,6 +18,10 @@ SCRIPT = """
 import os, signal, sys, time
 from pnnlab.bench import Bench
 
+# a shell may start a job in the background with signals ignored, which is inherited and which the bench respects
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 previous = signal.getsignal(signal.SIGTERM)
 bench = Bench.from_file(sys.argv[1])
 {body}

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in the middle of a training, in a process of its own."""
+"""Ctrl-C and SIGTERM in the middle of a training."""
 
 import os
 import signal
@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from pnnlab.cli._watcher import open_watcher
+from pnnlab.cli._watcher import RunWatcher, open_watcher
 from pnnlab.runs import Run, list_runs
+from pnnlab.training import Progress
 
 # a shell may start a job with SIGINT ignored, which Python would keep
 COMMAND = """
@@ -22,50 +23,69 @@ main(sys.argv[1:])
 """
 
 
-def stop_after_an_epoch(number: signal.Signals, *arguments: str) -> tuple[int, str]:
-    """Start a command, send a signal once an epoch is done, and return the exit code and what it wrote to stderr."""
+@pytest.fixture
+def signal_at_step(monkeypatch: pytest.MonkeyPatch):
+    """Return a function that lets this process get a signal in a step of the next training."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def arm(number: signal.Signals, step: int) -> None:
+        waiting = [number]
+
+        def step_and_signal(watcher: RunWatcher, progress: Progress) -> None:
+            if progress.step == step and waiting:
+                signal.raise_signal(waiting.pop())
+
+        monkeypatch.setattr(RunWatcher, "step", step_and_signal)
+
+    yield arm
+    signal.signal(signal.SIGINT, previous)
+
+
+def test_ctrl_c_in_a_process_of_its_own(folder: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stderr=subprocess.PIPE, text=True, env=env)
-    assert process.stderr is not None
-    with process:
-        told = [next(line for line in process.stderr if line.startswith("epoch 1:"))]
-        process.send_signal(number)
-        told += process.stderr
-    return process.returncode, "".join(told)
-
-
-def test_ctrl_c_keeps_the_run_and_resuming_gives_the_numbers_of_an_uninterrupted_one(folder: Path, pnnlab) -> None:
-    training = ["train", "--epochs", "5", "--set", "batch=8"]
-    code, told = stop_after_an_epoch(signal.SIGINT, *training)
-    assert code == 130
+    command = [sys.executable, "-c", COMMAND, "train", "--epochs", "40", "--set", "batch=8"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if line.startswith("epoch 1:"))
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+    assert process.returncode == 130
     assert "all outputs are safe" in told
     assert "Traceback" not in told
-    run = list_runs(folder / "runs")[0]
+    (run,) = list_runs(folder / "runs")
     assert Run.open(run).status == "interrupted"
     assert f"pnnlab train --resume {run.name}" in told
 
-    resumed = pnnlab("train", "--resume", run.name)
-    assert resumed.code == 0, resumed.err
-    assert pnnlab(*training).code == 0
-    stopped, straight = (Run.open(path) for path in list_runs(folder / "runs"))
-    assert stopped.record.summary == straight.record.summary
-    losses = [[line["metrics"] for line in one.metrics()] for one in (stopped, straight)]
-    assert losses[0] == losses[1]
 
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
-def test_sigterm_keeps_the_run(folder: Path) -> None:
-    code, told = stop_after_an_epoch(signal.SIGTERM, "train", "--epochs", "40", "--set", "batch=4", "--runs", "my runs")
-    assert code == 128 + signal.SIGTERM
-    run = list_runs(folder / "my runs")[0]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_gives_the_numbers_of_an_uninterrupted_one(
+    pnnlab, folder: Path, signal_at_step, number: signal.Signals, code: int
+) -> None:
+    signal_at_step(number, 7)  # between two checkpoints, in the second epoch
+    stopped = pnnlab("train")
+    assert stopped.code == code
+    (run,) = list_runs(folder / "runs")
     assert Run.open(run).status == "interrupted"
-    assert f"pnnlab train --resume {run.name} --runs 'my runs'" in told
+    assert f"go on with: pnnlab train --resume {run.name}\n" in stopped.err
+    resumed, straight = pnnlab("train", "--resume", run.name), pnnlab("train")
+    assert (resumed.code, straight.code) == (0, 0)
+    one, other = (Run.open(path) for path in list_runs(folder / "runs"))
+    assert one.record.summary == other.record.summary
+    assert [line["metrics"] for line in one.metrics()] == [line["metrics"] for line in other.metrics()]
+
+
+def test_the_way_to_go_on_names_the_folder_of_the_runs(pnnlab, folder: Path, signal_at_step) -> None:
+    signal_at_step(signal.SIGINT, 1)
+    stopped = pnnlab("train", "--runs", "my runs")
+    assert "--runs 'my runs'" in stopped.err
 
 
 def test_a_device_that_failed_while_closing_is_not_called_safe(capsys: pytest.CaptureFixture[str]) -> None:
     stop = KeyboardInterrupt()
-    stop.add_note("1 of the bench's devices could not be closed")
+    stop.add_note("1 of the bench's devices could not be closed")  # as the bench does
     with pytest.raises(typer.Exit) as ended, open_watcher(Path("runs")):
         raise stop
     assert ended.value.exit_code == 130
-    assert "safe" not in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "a device failed" in told
+    assert "safe" not in told
