@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from pnnlab.bench import Bench, BenchFile
@@ -110,8 +111,7 @@ def train(
     """
     bench = Bench.from_file(bench_file)
     name, recipe = read_recipe(bench.file, recipe_name)
-    if changes:
-        recipe = Recipe.model_validate(recipe.model_dump() | dict(changes))
+    recipe = _changed(name, recipe, changes)
     build_method(recipe.method)
     run = Run.create(
         root, f"{name} {recipe.method}", kind="train", bench_file=bench_file,
@@ -157,8 +157,7 @@ def fit_only(
     """
     bench = Bench.from_file(bench_file)
     name, recipe = read_recipe(bench.file, recipe_name)
-    if changes:
-        recipe = Recipe.model_validate(recipe.model_dump() | dict(changes))
+    recipe = _changed(name, recipe, changes)
     if recipe.fit is None:
         raise RunError(f"recipe {name!r} has no `fit`; add it, as `fit: {{shots: 4096}}`")
     run = Run.create(
@@ -267,6 +266,15 @@ def _load_twins(run: Run, twins: Mapping[str, DigitalTwin]) -> None:
     except (KeyError, RuntimeError) as error:
         raise RunError(f"{run.path.name}: the saved twins do not fit the recipe ({error}); start a new run") from error
     _freeze(twins)
+
+
+def _changed(name: str, recipe: Recipe, changes: Mapping[str, object] | None) -> Recipe:
+    """Return a recipe with some keys replaced; SI numbers need no unit here."""
+    try:
+        return Recipe.model_validate(recipe.model_dump() | dict(changes or {}))
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise RunError(f"recipe {name!r} cannot be changed so: {wrong}") from error
 
 
 def _json(data: Mapping[str, object]) -> Mapping[str, JsonValue]:

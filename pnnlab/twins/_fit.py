@@ -84,23 +84,25 @@ class FitReport:
         """Draw predicted against measured, the error of each output, and the course of the fit."""
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(12, 3.8), layout="constrained")
-        parity, per_output, course = figure.subplots(1, 3)
+        n_panels = 3 if self.history else 2
+        figure = Figure(figsize=(4 * n_panels, 3.8), layout="constrained")
+        parity, per_output, *course = figure.subplots(1, n_panels)
         measured, predicted = self.measured.flatten(), self.predicted.flatten()
         shown = slice(None, None, max(1, len(measured) // 20_000))
         low, high = float(measured.min()), float(measured.max())
         parity.plot([low, high], [low, high], color="0.6", linewidth=1)
         parity.plot(measured[shown], predicted[shown], ".", markersize=1.5, alpha=0.3)
         parity.set(xlabel="measured (full scale = 1)", ylabel="twin", title=f"held out: R² = {self.r2_total:.4f}")
-        per_output.plot(self.r2.numpy(), ".", markersize=3)
+        per_output.plot(self.r2.numpy(), ".", markersize=4)
         per_output.set(
             xlabel="output",
             ylabel="held-out R²",
             title="each output",
             ylim=(min(0.0, float(self.r2.nan_to_num(1).min())), 1.02),
         )
-        course.semilogy(range(1, len(self.history) + 1), self.history)
-        course.set(xlabel="epoch", ylabel="held-out error / variance", title="course of the fit")
+        for axes in course:
+            axes.semilogy(range(1, len(self.history) + 1), self.history)
+            axes.set(xlabel="epoch", ylabel="held-out error / variance", title="course of the fit")
         figure.savefig(path, dpi=120)
 
 

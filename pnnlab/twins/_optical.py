@@ -34,8 +34,11 @@ class OpticalTwinConfig(FrozenModel):
     outputs: tuple[int, int]
     seed: int | None = None
     brightness: float = Field(default=0.2, gt=0)
-    learned: frozenset[Literal["matrix", "flatness", "response", "brightness"]] = frozenset(
-        {"matrix", "flatness", "response", "brightness"}
+    learned: tuple[Literal["matrix", "flatness", "response", "brightness"], ...] = (
+        "matrix",
+        "flatness",
+        "response",
+        "brightness",
     )
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+BROKEN = sorted((Path(__file__).parents[1] / "bench" / "broken").iterdir())
+
 
 def test_a_sound_file_is_summarised(pnnlab) -> None:
     answer = pnnlab("check")
@@ -47,3 +49,12 @@ def test_the_schema_knows_recipes(pnnlab) -> None:
     schema = json.loads(answer.out)
     assert "learning_rate" in schema["$defs"]["Recipe"]["properties"]
     assert schema["properties"]["training"]["additionalProperties"] == {"$ref": "#/$defs/Recipe"}
+
+
+@pytest.mark.parametrize("file", BROKEN, ids=lambda file: file.name)
+def test_a_broken_file_ends_with_code_2_and_without_a_traceback(pnnlab, file: Path) -> None:
+    answer = pnnlab("check", str(file))
+    assert answer.code == 2
+    assert answer.out == ""
+    assert file.name in answer.err and "problem" in answer.err
+    assert "Traceback" not in answer.err

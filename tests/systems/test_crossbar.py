@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from pnnlab.errors import SetpointError
-from pnnlab.nn import ForwardRule, PhysicalLayer, interface_of
+from pnnlab.nn import PhysicalLayer, interface_of
 from pnnlab.systems import CrossbarSystem
 from pnnlab.twins import CrossbarTwinConfig, FitConfig, PlantTwinConfig, ShotSet, fit, make_twin
 from pnnlab_drivers.sim.crossbar import SimCrossbar
 from tests.drivers.sim.crossbars import CONVERTERS, crossbar
+from tests.gradients import measured_and_exact
 
 LOW, HIGH = 10e-6, 80e-6
 
@@ -71,17 +72,8 @@ def test_gradients_of_a_perfect_twin_equal_autograd_through_the_plant() -> None:
     twin = make_twin(PlantTwinConfig(), interface_of(system), dtype=torch.float64)
     layer = PhysicalLayer(system, twin)
     x, weight = torch.rand(3, 8, dtype=torch.float64) * 2 - 1, torch.randn(3, 3, dtype=torch.float64)
-    found = []
-    for rule in (ForwardRule.MEASURED, ForwardRule.TWIN):
-        layer.rule = rule
-        layer.raw_controls.grad = None
-        inputs = x.clone().requires_grad_()
-        y = layer(inputs)
-        (y * weight).sum().backward()
-        found.append((y.detach(), inputs.grad, layer.raw_controls.grad))
-    for ours, truth in zip(*found, strict=True):
-        assert ours is not None and truth is not None
-        assert (ours - truth).norm() / truth.norm() < 1e-6
+    for what, ours, truth in measured_and_exact(layer, x, weight):
+        assert (ours - truth).norm() / truth.norm() < 1e-6, what
 
 
 def test_fitting_finds_what_the_cells_make_of_their_targets() -> None:

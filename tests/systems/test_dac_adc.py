@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from pnnlab.errors import AbilityError, SetpointError
-from pnnlab.nn import ForwardRule, PhysicalLayer, interface_of
+from pnnlab.nn import PhysicalLayer, interface_of
 from pnnlab.systems import DacAdc
 from pnnlab.twins import CircuitTwinConfig, PlantTwinConfig, make_twin
 from tests.drivers.sim.circuits import Bench, exact
+from tests.gradients import measured_and_exact
 
 REST = 90
 """Samples after which this circuit's slowest oscillation has fallen by more than 1e-6."""
@@ -78,17 +79,8 @@ def test_gradients_of_a_perfect_twin_equal_autograd_through_the_plant() -> None:
     twin = make_twin(PlantTwinConfig(), interface_of(system), dtype=torch.float64)
     layer = PhysicalLayer(system, twin)
     x, weight = torch.rand(3, 4, dtype=torch.float64) * 2 - 1, torch.randn(3, 8, dtype=torch.float64)
-    found = []
-    for rule in (ForwardRule.MEASURED, ForwardRule.TWIN):
-        layer.rule = rule
-        layer.raw_controls.grad = None
-        inputs = x.clone().requires_grad_()
-        y = layer(inputs)
-        (y * weight).sum().backward()
-        found.append((y.detach(), inputs.grad, layer.raw_controls.grad))
-    for ours, truth in zip(*found, strict=True):
-        assert ours is not None and truth is not None
-        assert (ours - truth).norm() / truth.norm() < 1e-6
+    for what, ours, truth in measured_and_exact(layer, x, weight):
+        assert (ours - truth).norm() / truth.norm() < 1e-6, what
 
 
 def test_the_design_is_the_twin_of_a_board_without_spread() -> None:

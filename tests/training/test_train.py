@@ -174,6 +174,8 @@ def test_recipes_that_do_not_fit_say_so(tmp_path: Path) -> None:
         train(SMALL, changes={"method": "physics_awre"}, root=tmp_path)
     with pytest.raises(RunError, match=r"system 'optic' is not on the bench; did you mean 'optics'\?"):
         train(SMALL, changes={"network": {"layers": ["optic"]}}, root=tmp_path)
+    with pytest.raises(RunError, match=r"recipe 'digits' cannot be changed so: epochs: .*greater than 0"):
+        train(SMALL, changes={"epochs": 0}, root=tmp_path)
     with pytest.raises(RunError, match=r"recipe 'digits' has no `fit`"):
         fit_only(SMALL, "digits", root=tmp_path)
 
