@@ -11,6 +11,7 @@ PnnlabError
 │   ├── AcquisitionError  a reading is late, lost, repeated or incomplete
 │   └── AbilityError      the device cannot do this at all
 ├── TwinError             a digital twin does not fit the system, or its fit went wrong
+├── RecordError           a calibration record, or the store of them, cannot be used
 └── RunError              a run folder, checkpoint or recipe cannot be used
 ```
 
@@ -29,6 +30,7 @@ __all__ = [
     "IdentityError",
     "PnnlabError",
     "Problem",
+    "RecordError",
     "RunError",
     "SetpointError",
     "StateError",
@@ -118,6 +120,10 @@ class AbilityError(DeviceError):
 
 class TwinError(PnnlabError):
     """A digital twin does not fit its system, or fitting it went wrong."""
+
+
+class RecordError(PnnlabError):
+    """A calibration record, or the store of them, cannot be used."""
 
 
 class RunError(PnnlabError):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pnnlab.devices import SimulatedClock
-from pnnlab.systems import SlmCamera
+from pnnlab.systems import Facilities, SlmCamera
 from pnnlab_drivers.sim.camera import SimCamera
 from pnnlab_drivers.sim.optical_table import OpticalTable
 from pnnlab_drivers.sim.slm import SimSlm
@@ -38,7 +38,7 @@ class OpticalBench:
         }  # fmt: skip
         self.optics = SlmCamera(
             "optics", SlmCamera.Config.model_validate(wiring), {"slm": self.panel, "camera": self.sensor},
-            clock=self.clock,
+            Facilities(self.clock),
         )  # fmt: skip
 
     def state(self) -> dict[str, object]:
@@ -54,9 +54,9 @@ def exact_bench(**changes: Any) -> OpticalBench:
         table={"precision": "float64", "medium_mismatch": 0.3, **changes.pop("table", {})},
         slm={
             "quantised": False, "bend_rad": 0.3, "gain_spread": 0.05, "flatness_rad": 0.4, "crosstalk_px": 0.4,
-            "settling_s": 1e-4, **changes.pop("slm", {}),
+            "settling_s": 1e-4, "data_sheet_settle_s": 30e-3, **changes.pop("slm", {}),
         },
         camera={"quantised": False, "noise": 0.0, "bit_depth": 16, "gain_counts_per_electron": 2.0},
-        system={"precision": "float64", "settle_s": 30e-3, **changes.pop("system", {})},
+        system={"precision": "float64", **changes.pop("system", {})},
         **changes,
     )  # fmt: skip

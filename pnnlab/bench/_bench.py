@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from pnnlab.bench._config import ClockKind
 from pnnlab.bench._contents import Contents
@@ -15,11 +15,14 @@ from pnnlab.bench._names import NamedMapping
 from pnnlab.bench._signals import ExitSignals
 from pnnlab.devices import Clock, Device, Plant, RealClock, SimulatedClock, State
 from pnnlab.errors import BenchError, RunError, StateError
-from pnnlab.systems import System
+from pnnlab.records import CalibrationStore
+from pnnlab.systems import System, Trace
 
 __all__ = ["Bench"]
 
 _LOG = logging.getLogger(__name__)
+_PATIENCE_S: Final = 10.0
+"""How long closing waits for a batch that is being measured."""
 
 
 class Bench:
@@ -34,30 +37,37 @@ class Bench:
     Args:
         file: What the bench consists of.
         clock: The bench's time; `None` takes the clock that the file asks for.
+        store: Calibration records; `None` takes those of the folder that the file names.
+
+    Attributes:
+        trace: What the systems do when, once it is switched on.
     """
 
-    def __init__(self, file: BenchFile, *, clock: Clock | None = None) -> None:
+    def __init__(self, file: BenchFile, *, clock: Clock | None = None, store: CalibrationStore | None = None) -> None:
         self.file = file
+        self.trace = Trace()
+        self.store = CalibrationStore(file.calibrations) if store is None else store
         simulated = file.config.clock is ClockKind.SIMULATED
         self.clock: Clock = clock or (SimulatedClock() if simulated else RealClock())
-        self._contents = Contents(file.config, self.clock)
+        self._contents = self._new_contents()
         self._is_open = False
         self._interrupted = False
         self._process = 0
         self._signals = ExitSignals(self._make_safe_now)
 
     @classmethod
-    def from_file(cls, path: str | Path, *, clock: Clock | None = None) -> Self:
+    def from_file(cls, path: str | Path, *, clock: Clock | None = None, store: CalibrationStore | None = None) -> Self:
         """Read and validate a bench file; no device is touched before `open`.
 
         Args:
             path: The bench file.
             clock: The bench's time; `None` takes the clock that the file asks for.
+            store: Calibration records; `None` takes those of the folder that the file names.
 
         Raises:
             BenchFileError: Everything that is wrong with the file.
         """
-        return cls(BenchFile.load(path), clock=clock)
+        return cls(BenchFile.load(path), clock=clock, store=store)
 
     def __repr__(self) -> str:
         state = "open" if self._is_open else "closed"
@@ -99,7 +109,7 @@ class Bench:
         """
         if self._is_open:
             raise StateError(f"bench {self.name!r} is open already; close it first")
-        self._contents = Contents(self.file.config, self.clock)
+        self._contents = self._new_contents()
         self._is_open, self._interrupted, self._process = True, False, os.getpid()
         atexit.register(self.close)
         self._signals.install()
@@ -121,12 +131,18 @@ class Bench:
         if not self._is_open or os.getpid() != self._process:
             return  # a forked child inherits the open bench, but not the right to speak to the instruments
         failures: dict[str, BaseException] = {}
+        for thread in self._contents.threads:
+            thread.drop(StateError(f"bench {self.name!r} was closed before these shots were measured"))
         try:
             if self._interrupted:
                 # a signal's answer may have cut into a half-sent command: say it again
                 self._contents.each(lambda device: device.resume() if device.state is State.SAFE else None, failures)
             # every output first: closing one device may take long
             self._contents.each(Device.make_safe, failures)
+            # a batch that is being measured ends with its next call to a device, which is refused from now on
+            for thread in self._contents.threads:
+                if not thread.join(_PATIENCE_S):
+                    _LOG.warning("bench %s: the %s are busy for more than %g s", self.name, thread.name, _PATIENCE_S)
             self._contents.each(Device.close, failures)
         finally:
             # Ctrl-C between two devices leaves some open: then a second close, at the latest at exit, goes on
@@ -214,6 +230,9 @@ class Bench:
         except BenchError as closing:
             _LOG.error("bench %s: %s", self.name, closing)
             error.add_note(str(closing))
+
+    def _new_contents(self) -> Contents:
+        return Contents(self.file.config, self.clock, self.trace, self.store)
 
     def _hint(self) -> str:
         return "" if self._is_open else f"open the bench {self.name!r} first"

@@ -109,10 +109,17 @@ class LimitsSection(FrozenModel):
 
 
 class BenchSection(FrozenModel):
-    """The section `bench`."""
+    """The section `bench`.
+
+    Attributes:
+        name: The bench's name.
+        clock: Where it takes its time from.
+        calibrations: Folder of calibration records, relative to the bench file's; they lie below the bench's name.
+    """
 
     name: Annotated[str, AfterValidator(_checked_name), WithJsonSchema(_NAME_SCHEMA)]
     clock: ClockKind = ClockKind.REAL
+    calibrations: str = Field(default="calibrations", min_length=1)
 
 
 class PlantSection(FrozenModel):
@@ -171,6 +178,7 @@ class BenchConfig:
 
     name: str
     clock: ClockKind
+    calibrations: str
     plants: Mapping[str, PlantConfig]
     devices: Mapping[str, DeviceConfig]
     systems: Mapping[str, SystemEntry]

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from pnnlab.bench._config import BenchConfig
-from pnnlab.devices import Clock, Device, Plant
-from pnnlab.systems import System
+from pnnlab.devices import Clock, Device, Plant, SimulatedClock
+from pnnlab.records import CalibrationStore
+from pnnlab.systems import DeviceThread, Facilities, System, Trace
 
 __all__ = ["Contents"]
 
@@ -17,11 +18,14 @@ class Contents:
     Args:
         config: What the bench consists of.
         clock: The time that all of it shares.
+        trace: What the systems do when.
+        store: Calibration records.
     """
 
-    def __init__(self, config: BenchConfig, clock: Clock) -> None:
+    def __init__(self, config: BenchConfig, clock: Clock, trace: Trace, store: CalibrationStore | None) -> None:
         self._config = config
-        self._clock = clock
+        self._clock, self._trace, self._store = clock, trace, store
+        self._thread_of = _threads(config, joined=isinstance(clock, SimulatedClock))
         self.plants: dict[str, Plant] = {}
         self.devices: dict[str, Device] = {}
         self.systems: dict[str, System] = {}
@@ -61,6 +65,11 @@ class Contents:
                 if name not in failures or not isinstance(error, Exception):
                     failures[name] = error
 
+    @property
+    def threads(self) -> list[DeviceThread]:
+        """Return the threads that own devices, each once."""
+        return list({id(thread): thread for thread in self._thread_of.values()}.values())
+
     def _build_plant(self, name: str) -> None:
         config = self._config.plants[name]
         self.plants[name] = config.cls(name, config.options, clock=self._clock, seed=config.seed)
@@ -78,4 +87,27 @@ class Contents:
     def _wire(self, name: str) -> None:
         entry = self._config.systems[name]
         devices = {field: self.devices[device] for field, device in entry.devices.items()}
-        self.systems[name] = entry.cls(name, entry.config, devices, clock=self._clock)
+        facilities = Facilities(self._clock, self._thread_of[name], self._trace, self._store)
+        self.systems[name] = entry.cls(name, entry.config, devices, facilities)
+
+
+def _threads(config: BenchConfig, *, joined: bool) -> dict[str, DeviceThread]:
+    """Return the thread of each system: systems that share a device, or a device of a third one, share it.
+
+    Args:
+        config: The bench.
+        joined: All systems share one: a simulated clock is moved by one thread only, or results would depend on luck.
+    """
+    threads: dict[str, DeviceThread] = {}
+    owner: dict[str, DeviceThread] = {}
+    for name, entry in config.systems.items():
+        wired = set(entry.devices.values())
+        met = list({id(owner[d]): owner[d] for d in wired if d in owner}.values())
+        if joined and threads:
+            met = [next(iter(threads.values()))]
+        thread = met[0] if met else DeviceThread(f"devices of {name}")
+        for table in (threads, owner):
+            table.update({key: thread for key, other in table.items() if other in met})
+        threads[name] = thread
+        owner.update(dict.fromkeys(wired, thread))
+    return threads

@@ -43,6 +43,11 @@ class BenchFile:
         return cls(document, read_config(document))
 
     @property
+    def calibrations(self) -> Path:
+        """Return the folder of this bench's calibration records."""
+        return Path(self.document.file).parent / self.config.calibrations / self.config.name
+
+    @property
     def hash(self) -> str:
         """Return the SHA-256 of the hardware part of `snapshot`, in hex: equal for equal benches."""
         hardware = {section: value for section, value in self.snapshot().items() if section != "training"}

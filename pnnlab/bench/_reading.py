@@ -61,7 +61,7 @@ class _Reading:
         systems = {name: system for name, path in self._entries("systems") if (system := self._system(name, path))}
         if bench is None or self._problems:
             raise BenchFileError(self._problems)
-        return BenchConfig(bench.name, bench.clock, plants, devices, systems)
+        return BenchConfig(bench.name, bench.clock, bench.calibrations, plants, devices, systems)
 
     def _complain(self, path: KeyPath, found: str, allowed: str) -> None:
         self._problems.append(self._document.problem(path, found, allowed))

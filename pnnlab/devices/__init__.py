@@ -9,6 +9,7 @@ from pnnlab.devices._device import Device, DeviceOptions, SettingValue, State
 from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._plant import Oracle, Plant
+from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._slm import SpatialLightModulator
 from pnnlab.devices._trigger import Setpoint, Stamps, Trigger
 
@@ -30,6 +31,7 @@ __all__ = [
     "RealClock",
     "Records",
     "RegionOfInterest",
+    "Sensor",
     "Setpoint",
     "SettingValue",
     "SimulatedClock",

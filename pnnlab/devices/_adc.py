@@ -7,8 +7,8 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import Device, State
-from pnnlab.devices._readings import ReadingBuffer
+from pnnlab.devices._device import State
+from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._trigger import Stamps, Trigger
 from pnnlab.errors import SetpointError
 
@@ -17,7 +17,7 @@ __all__ = ["ADC", "Records"]
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Records of an armed run, in the order in which they were sampled.
+    """Records of an armed run, in the order in which they came.
 
     Attributes:
         volts: Shape `(n, n_samples, n_channels)`: a view of the buffer that was armed.
@@ -28,7 +28,7 @@ class Records:
     stamps: Stamps
 
 
-class ADC(Device):
+class ADC(Sensor):
     """The role of an analog-to-digital converter: volts on channels, sampled in records."""
 
     # What a driver tells
@@ -49,11 +49,6 @@ class ADC(Device):
         """Return the lowest and highest voltage that is told apart from saturation, in V."""
 
     @property
-    @abstractmethod
-    def triggers(self) -> frozenset[Trigger]:
-        """Return what can start a record."""
-
-    @property
     def dtype(self) -> np.dtype[np.number]:
         """Return the type of a sample."""
         return np.dtype(np.float32)
@@ -70,7 +65,8 @@ class ADC(Device):
             n_samples: Samples of each channel in a record.
             rate_hz: Samples per second and channel.
             trigger: What starts each record; internal: one record right after the other.
-            out: Buffer for them, shape `(n, n_samples, n_channels)`, type `dtype`; made here if `None`.
+            out: Ring for them, shape `(rows, n_samples, n_channels)` with up to `n` rows, type `dtype`: a record stays
+                until as many more were read as there are rows. Made here with `n` rows if `None`.
 
         Raises:
             AbilityError: The converter has no such trigger.
@@ -83,8 +79,8 @@ class ADC(Device):
                 f"{self.name}: records of {n_samples} samples at {rate_hz:g} Hz are asked for, "
                 f"allowed are at least 1 sample and at most {self.max_rate_hz:g} Hz; nothing was sent"
             )
-        self._buffer = ReadingBuffer(self.name, n, (n_samples, self.n_channels), self.dtype, out)
-        self._arm(self._arm_records, n, n_samples, rate_hz, trigger)
+        shape = (n_samples, self.n_channels)
+        self._arm_readings(n, shape, out, self._arm_records, n, n_samples, rate_hz, trigger)
 
     @final
     def read(self, n: int, *, timeout_s: float) -> Records:
@@ -95,20 +91,30 @@ class ADC(Device):
             timeout_s: How long to wait for all of them, sampling included.
 
         Raises:
-            AcquisitionError: A record is late, lost, repeated or incomplete; none is returned.
+            AcquisitionError: A record is late, lost, repeated, out of order or incomplete; none is returned.
         """
-        self._require(State.ARMED)
-        rows = self._buffer.rows(n)
-        stamps = self._call(self._read, rows, timeout_s)
-        self._buffer.accept(stamps)
-        return Records(rows, stamps)
+        return Records(*self._take(n, timeout_s, all_or_none=True))
+
+    @final
+    def collect(self, n: int, *, timeout_s: float) -> Records:
+        """Return those of the next `n` records that came in time, with all their faults; whoever asks must judge.
+
+        Args:
+            n: How many records at most.
+            timeout_s: How long to wait for all of them, sampling included.
+        """
+        return Records(*self._take(n, timeout_s, all_or_none=False))
+
+    @property
+    def _row_dtype(self) -> np.dtype[np.number]:
+        return self.dtype
 
     # Hooks of a driver
 
     @abstractmethod
-    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> None:
-        """Be ready for `_start` and `n` records."""
+    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int | None:
+        """Be ready for `_start` and `n` records; forget records of earlier runs.
 
-    @abstractmethod
-    def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        """Fill `out`, shape `(n, n_samples, n_channels)` in V, with the next records; return their stamps."""
+        Returns:
+            The counter that the first record will have; `None` where that is not known.
+        """

@@ -8,8 +8,8 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import Device, State
-from pnnlab.devices._readings import ReadingBuffer
+from pnnlab.devices._device import State
+from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._trigger import Stamps, Trigger
 from pnnlab.errors import SetpointError
 
@@ -35,10 +35,10 @@ class RegionOfInterest:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Frames of an armed run, in the order in which they were exposed.
+    """Frames of an armed run, in the order in which they came.
 
     Attributes:
-        counts: Shape `(n, h, w)`: a view of the buffer that was armed, so copy what must survive the next run.
+        counts: Shape `(n, h, w)`: a view of the buffer that was armed, so copy what must survive its next use.
         stamps: The camera's own account of them.
     """
 
@@ -46,7 +46,7 @@ class Frames:
     stamps: Stamps
 
 
-class Camera(Device):
+class Camera(Sensor):
     """The role of a camera: light in, counts out.
 
     The caller may own the buffer that frames land in (`arm_frames(out=...)`), so that nothing is copied between
@@ -71,16 +71,6 @@ class Camera(Device):
     @abstractmethod
     def readout_s(self) -> float:
         """Return the time from the end of an exposure until the next may begin in s."""
-
-    @property
-    @abstractmethod
-    def triggers(self) -> frozenset[Trigger]:
-        """Return what can start an exposure."""
-
-    @property
-    def max_delay_s(self) -> float:
-        """Return the longest delay from a hardware trigger to the exposure that the camera can keep, in s."""
-        return 0.0
 
     @property
     @abstractmethod
@@ -132,7 +122,8 @@ class Camera(Device):
             n: How many frames.
             trigger: What starts each exposure.
             delay_s: Time from a hardware trigger's edge to the exposure, kept by the camera, in s.
-            out: Buffer for them, shape `(n, h, w)`, type `dtype`, C-contiguous; made here if `None`.
+            out: Ring for them, shape `(rows, h, w)` with up to `n` rows, type `dtype`, C-contiguous: a frame stays
+                until as many more were read as there are rows. Made here with `n` rows if `None`.
 
         Raises:
             AbilityError: The camera has no such trigger.
@@ -145,8 +136,7 @@ class Camera(Device):
                 f"{self.name}: a trigger delay of {delay_s:g} s is asked for, allowed is 0 to {self.max_delay_s:g} s; "
                 "nothing was sent"
             )
-        self._buffer = ReadingBuffer(self.name, n, self.roi.shape, self.dtype, out)
-        self._arm(self._arm_frames, n, trigger, delay_s)
+        self._arm_readings(n, self.roi.shape, out, self._arm_frames, n, trigger, delay_s)
 
     @final
     def read(self, n: int, *, timeout_s: float) -> Frames:
@@ -157,13 +147,23 @@ class Camera(Device):
             timeout_s: How long to wait for all of them, exposures included.
 
         Raises:
-            AcquisitionError: A frame is late, lost, repeated or incomplete; none is returned.
+            AcquisitionError: A frame is late, lost, repeated, out of order or incomplete; none is returned.
         """
-        self._require(State.ARMED)
-        rows = self._buffer.rows(n)
-        stamps = self._call(self._read, rows, timeout_s)
-        self._buffer.accept(stamps)
-        return Frames(rows, stamps)
+        return Frames(*self._take(n, timeout_s, all_or_none=True))
+
+    @final
+    def collect(self, n: int, *, timeout_s: float) -> Frames:
+        """Return those of the next `n` frames that came in time, with all their faults; whoever asks must judge.
+
+        Args:
+            n: How many frames at most.
+            timeout_s: How long to wait for all of them, exposures included.
+        """
+        return Frames(*self._take(n, timeout_s, all_or_none=False))
+
+    @property
+    def _row_dtype(self) -> np.dtype[np.number]:
+        return self.dtype
 
     # Hooks of a driver
 
@@ -172,9 +172,9 @@ class Camera(Device):
         """Set what is not `None`; `exposure_s` and `roi` then tell what is in force."""
 
     @abstractmethod
-    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> None:
-        """Be ready for `_start` and `n` exposures, each `delay_s` after its trigger."""
+    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> int | None:
+        """Be ready for `_start` and `n` exposures, each `delay_s` after its trigger; forget frames of earlier runs.
 
-    @abstractmethod
-    def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        """Fill `out`, shape `(n, h, w)`, with the next frames; return their stamps."""
+        Returns:
+            The counter that the first exposure will have; `None` where that is not known.
+        """

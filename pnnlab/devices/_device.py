@@ -1,6 +1,7 @@
 """What every device shares: a life, an identity, limits, settings and a safe state."""
 
 import logging
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -100,6 +101,7 @@ class Device(ABC):
         self._expected = expected or ExpectedIdentity()
         self._identity: Identity | None = None
         self._state = State.CLOSED
+        self._moving = threading.RLock()  # a signal's answer may come while it is held
         self._tokens = 0
 
     def __repr__(self) -> str:
@@ -176,26 +178,32 @@ class Device(ABC):
         if self._state is State.ARMED:
             self._call(self._disarm)
             self._outputs_moved(by_run=True)
-            self._state = State.OPEN
+            self._move(State.ARMED, State.OPEN)
 
     @final
     def make_safe(self) -> None:
         """Put every output into its safe state; nothing can be written until `resume`.
 
-        A device in fault stays in fault: it is asked for its safe state, and only `close` leads out.
+        A device in fault stays in fault: it is asked for its safe state, and only `close` leads out. May be called
+        while another thread uses the device: that thread's next call is refused.
         """
-        before = self._state
-        if before in (State.CLOSED, State.SAFE):
-            return
+        with self._moving:
+            before = self._state
+            if before in (State.CLOSED, State.SAFE):
+                return
+            if before is not State.FAULT:
+                self._state = State.SAFE
         try:
             if before is State.ARMED:
                 self._disarm()
         finally:
             try:
                 self._call(self._make_safe)
+            except BaseException:
+                self._move(State.SAFE, before)
+                raise
             finally:
                 self._outputs_moved(by_run=False)
-            self._state = State.FAULT if before is State.FAULT else State.SAFE
 
     @final
     def resume(self) -> None:
@@ -275,10 +283,21 @@ class Device(ABC):
     def _outputs_moved(self, *, by_run: bool) -> None:  # noqa: B027 (most roles keep no account)
         """Take note that outputs may have moved without a write: by an armed run, or into their safe state."""
 
-    def _arm(self, hook: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    def _arm(self, hook: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Prepare a run of steps by the driver's hook; open → armed."""
-        self._call(hook, *args, **kwargs)
-        self._state = State.ARMED
+        result = self._call(hook, *args, **kwargs)
+        if not self._move(State.OPEN, State.ARMED):
+            self._call(self._disarm)  # made safe by another thread meanwhile
+            self._require(State.OPEN)
+        return result
+
+    def _move(self, before: State, after: State) -> bool:
+        """Move on in the device's life unless another thread has changed it meanwhile; return whether it moved."""
+        with self._moving:
+            moved = self._state is before
+            if moved:
+                self._state = after
+        return moved
 
     def _call(self, hook: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a driver's hook; what it raises on the way decides whether the device is still to be trusted."""

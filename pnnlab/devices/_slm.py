@@ -53,6 +53,15 @@ class SpatialLightModulator(Device):
         """Return the data sheet's time from a new pattern to settled light in s."""
 
     @property
+    def latency_s(self) -> tuple[float, float]:
+        """Return the data sheet's least and most time in s from a call that shows a pattern to light that changes.
+
+        Counted from the end of `write`, and from the end of `start` for the first pattern of a sequence that the
+        instrument plays by itself; the pulse on the trigger output marks the change.
+        """
+        return 0.0, 0.0
+
+    @property
     def dtype(self) -> np.dtype[np.number]:
         """Return the type of a pattern as the hardware takes it; a float type means: not quantised."""
         return np.dtype(np.uint8 if self.levels <= 256 else np.uint16)

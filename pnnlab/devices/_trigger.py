@@ -39,17 +39,22 @@ class Setpoint:
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """The device's own account of `n` readings.
+    """The device's own account of readings, in the order in which they came.
 
     Attributes:
-        counters: The device's reading counter, shape `(n,)`; consecutive readings differ by one modulo
-            `counter_modulus`. Empty where the device has none.
-        start_s: Bench time at which each reading began to collect signal, shape `(n,)`.
-        duration_s: For how long it collected.
-        counter_modulus: The counter returns to zero after this many readings.
+        count: How many came.
+        duration_s: For how long each collected signal.
+        counters: The device's number of each reading, shape `(count,)`, modulo the device's `counter_modulus`; `None`
+            where it does not count.
+        start_s: Bench time at which each began to collect, shape `(count,)`, right to the device's `stamp_error_s`;
+            `None` where it has no clock.
+        intact: Whether all of it arrived, shape `(count,)`; `None` where all are.
+        note: The driver's word on readings that did not come, for the message.
     """
 
-    counters: npt.NDArray[np.int64]
-    start_s: npt.NDArray[np.float64]
+    count: int
     duration_s: float
-    counter_modulus: int = 2**63 - 1
+    counters: npt.NDArray[np.int64] | None = None
+    start_s: npt.NDArray[np.float64] | None = None
+    intact: npt.NDArray[np.bool_] | None = None
+    note: str = ""

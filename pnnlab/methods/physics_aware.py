@@ -29,4 +29,4 @@ class PhysicsAware(TrainingMethod):
         self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, optimiser: optim.Optimizer
     ) -> dict[str, float]:
         """See `TrainingMethod.step`."""
-        return gradient_step(model, x, target, loss, optimiser)
+        return gradient_step(model, x, target, loss, optimiser, micro_batch=self.micro_batch)

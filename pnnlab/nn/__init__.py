@@ -1,6 +1,7 @@
 """Torch modules: the physical layer, its one autograd function, and the fixed structure between layers."""
 
 from pnnlab.nn._autograd import twin_vjp
+from pnnlab.nn._in_flight import run_in_flight
 from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, record_shots
 from pnnlab.nn._structure import ClassBins, Reencode, Spread
 
@@ -12,5 +13,6 @@ __all__ = [
     "Spread",
     "interface_of",
     "record_shots",
+    "run_in_flight",
     "twin_vjp",
 ]

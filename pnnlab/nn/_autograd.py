@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pnnlab.nn._in_flight import ask
 from pnnlab.systems import Measurement, System
 from pnnlab.twins import DigitalTwin
 
@@ -14,7 +15,7 @@ __all__ = ["measure", "twin_vjp"]
 
 def measure(system: System, x: Tensor, theta: Tensor) -> Measurement:
     """Measure a batch of tensors; see `System.measure`."""
-    return system.measure(x.detach().cpu().numpy(), theta.detach().cpu().numpy())
+    return ask(system, x.detach().cpu().numpy(), theta.detach().cpu().numpy())
 
 
 class _MeasuredForward(torch.autograd.Function):

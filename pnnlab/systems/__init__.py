@@ -7,8 +7,12 @@ from typing import Final
 from pnnlab.systems._array import A
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
+from pnnlab.systems._shots import FloatArray, Measurement, PendingShots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
-from pnnlab.systems._system import ControlRange, FloatArray, Measurement, System, SystemConfig
+from pnnlab.systems._system import ControlRange, Facilities, System, SystemConfig
+from pnnlab.systems._thread import DeviceThread
+from pnnlab.systems._timing import Timing
+from pnnlab.systems._trace import Lane, Span, Trace
 
 __all__ = [
     "A",
@@ -17,12 +21,19 @@ __all__ = [
     "CrossbarSystemConfig",
     "DacAdc",
     "DacAdcConfig",
+    "DeviceThread",
+    "Facilities",
     "FloatArray",
+    "Lane",
     "Measurement",
+    "PendingShots",
     "SlmCamera",
     "SlmCameraConfig",
+    "Span",
     "System",
     "SystemConfig",
+    "Timing",
+    "Trace",
     "system_kinds",
 ]
 

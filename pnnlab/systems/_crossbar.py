@@ -1,18 +1,23 @@
 """A crossbar of programmable conductances as a layer of weights."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from pnnlab.devices import Clock, CrossbarArray, Device
+from pnnlab.devices import CrossbarArray, Device
 from pnnlab.errors import SetpointError
 from pnnlab.quantities import Amps, Siemens, Volts
 from pnnlab.systems._array import A, constant_like
-from pnnlab.systems._system import ControlRange, FloatArray, System, SystemConfig
+from pnnlab.systems._shots import FloatArray, Shots
+from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
+from pnnlab.systems._trace import Lane
 
 __all__ = ["CrossbarSystem", "CrossbarSystemConfig"]
+
+Ints = npt.NDArray[np.int64]
 
 
 class CrossbarSystemConfig(SystemConfig):
@@ -47,8 +52,10 @@ class CrossbarSystem(System):
     control_range = ControlRange.BOUNDED
     config: CrossbarSystemConfig
 
-    def __init__(self, name: str, config: CrossbarSystemConfig, devices: Mapping[str, Device], *, clock: Clock) -> None:
-        super().__init__(name, config, devices, clock=clock)
+    def __init__(
+        self, name: str, config: CrossbarSystemConfig, devices: Mapping[str, Device], facilities: Facilities
+    ) -> None:
+        super().__init__(name, config, devices, facilities)
         self._array = cast(CrossbarArray, devices["array"])
         if self._array.shape[1] % 2:
             raise SetpointError(
@@ -127,13 +134,27 @@ class CrossbarSystem(System):
 
     # Shots
 
-    def _shoot(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, tuple[FloatArray, ...], tuple[int, ...]]:
+    def _prepare(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
         volts, siemens = self.to_setpoints(*drive)
+        return volts, siemens
+
+    def _take(self, setpoints: Setpoints, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
+        volts, siemens = cast(tuple[FloatArray, FloatArray], setpoints)
         if self._programmed is None or self._realised is None or not np.array_equal(siemens, self._programmed):
             self._programmed = None  # should programming fail half-way, nothing is known of the cells
-            self._realised = np.asarray(self._array.program(siemens).realised, self.dtype)
+            with self.trace.span(Lane.BENCH, "program"):
+                self._realised = np.asarray(self._array.program(siemens).realised, self.dtype)
             self._programmed = siemens
-        setpoint, amps = self._array.multiply(volts)
-        rows = np.asarray(setpoint.realised / self.config.read_voltage_v, self.dtype)
-        cells = self._realised / self.dtype.type(self.config.high_siemens)
-        return self.decode(amps).astype(self.dtype), (rows, cells), tuple(setpoint.tokens)
+        shots.drive[1][...] = self._realised / self.dtype.type(self.config.high_siemens)
+        while len(wanted):
+            size = min(shots.until_edge(int(wanted[0])), len(wanted))
+            now, wanted = wanted[:size], wanted[size:]
+            # one call applies the rows and reads the columns: the reading can be of no other setpoint
+            with self.trace.span(Lane.BENCH, "multiply", size):
+                begin_s = self.clock.now_s()
+                setpoint, amps = self._array.multiply(volts[now])
+            shots.drive[0][now] = setpoint.realised / self.config.read_voltage_v
+            shots.put(now, self.decode(amps), np.asarray(setpoint.tokens), begin_s)
+            shots.end_s = self.clock.now_s()
+            tell()
+        return ""

@@ -1,22 +1,27 @@
 """A waveform from a digital-to-analog converter through a circuit into an analog-to-digital converter."""
 
 import math
-from collections.abc import Mapping
-from typing import ClassVar, Final, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from pnnlab.devices import ADC, DAC, Clock, Device, Trigger
+from pnnlab.devices import ADC, DAC, Device, Trigger
 from pnnlab.errors import AbilityError, SetpointError
 from pnnlab.quantities import FrozenModel, Hertz, Volts
 from pnnlab.systems._array import A, constant_like
-from pnnlab.systems._system import ControlRange, FloatArray, System, SystemConfig
+from pnnlab.systems._frames import BLOCK_S, HOST_S, PATIENCE_S
+from pnnlab.systems._pairing import TriggeredRun
+from pnnlab.systems._shots import FloatArray, Shots
+from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
+from pnnlab.systems._timing import Timing
+from pnnlab.systems._trace import Lane
 
 __all__ = ["DacAdc", "DacAdcConfig"]
 
-_PATIENCE_S: Final = 5.0
-"""How much longer than the devices' own times a reading may take, for transfer and a busy computer."""
+Ints = npt.NDArray[np.int64]
 
 
 class WaveformEncoder(FrozenModel):
@@ -66,8 +71,8 @@ class DacAdc(System):
     control_range = ControlRange.BOUNDED
     config: DacAdcConfig
 
-    def __init__(self, name: str, config: DacAdcConfig, devices: Mapping[str, Device], *, clock: Clock) -> None:
-        super().__init__(name, config, devices, clock=clock)
+    def __init__(self, name: str, config: DacAdcConfig, devices: Mapping[str, Device], facilities: Facilities) -> None:
+        super().__init__(name, config, devices, facilities)
         self._dac, self._adc = cast(DAC, devices["dac"]), cast(ADC, devices["adc"])
         encoder = config.encoder
         used = (*encoder.input_channels, *encoder.control_channels)
@@ -100,7 +105,16 @@ class DacAdc(System):
             [np.zeros(encoder.rest, np.int64), np.repeat(np.arange(encoder.steps), encoder.hold)]
         )
         self._not_rest = (np.arange(len(self._step_of_sample)) >= encoder.rest).astype(np.float64)[:, None]
-        if len(self._step_of_sample) > self._dac.max_samples:
+        if Trigger.HARDWARE not in self._adc.triggers or self._adc.stamp_error_s is None:
+            raise AbilityError(
+                f"{name}: {config.adc} has no hardware trigger or no time stamps, so that no record can be proven to "
+                f"belong to its waveform; use a converter that is triggered by {config.dac}"
+            )
+        dac = self._dac
+        self._timing = self._calibrated(
+            "dac", settle_s=0.0, latency_s=(0.0, 0.0), devices=("dac", "adc"), conditions={"mode": "waveform"}
+        )
+        if len(self._step_of_sample) > dac.max_samples:
             raise AbilityError(
                 f"{name}: a shot has {len(self._step_of_sample)} samples, the memory of {config.dac} holds "
                 f"{self._dac.max_samples}; shorten `steps`, `hold` or `rest`"
@@ -139,6 +153,16 @@ class DacAdc(System):
         return -1.0, 1.0
 
     @property
+    def shot_s(self) -> float:
+        """See `System.shot_s`: samples over rate."""
+        return len(self._step_of_sample) / self.config.rate_hz
+
+    @property
+    def timings(self) -> Mapping[str, Timing]:
+        """See `System.timings`."""
+        return {"dac": self._timing}
+
+    @property
     def sensor(self) -> Device:
         """See `System.sensor`."""
         return self._adc
@@ -167,38 +191,72 @@ class DacAdc(System):
 
     # Shots
 
-    def _shoot(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, tuple[FloatArray, ...], tuple[int, ...]]:
-        (volts,) = self.to_setpoints(*drive)
-        n_samples = volts.shape[1]
-        size = self._dac.max_samples // n_samples
-        ys, realised, tokens = [], [], []
-        for k in range(0, len(volts), size):
-            y, shown, token = self._play(volts[k : k + size])
-            ys.append(y)
-            realised.append(shown)
-            tokens += [token] * len(y)
-        return np.concatenate(ys), (np.concatenate(realised),), tuple(tokens)
+    def _prepare(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
+        return self.to_setpoints(*drive)
 
-    def _play(self, volts: FloatArray) -> tuple[FloatArray, FloatArray, int]:
-        """Play shots of shape `(batch, n_samples, n_channels)` as one waveform and record it."""
-        dac, adc, rate_hz = self._dac, self._adc, self.config.rate_hz
-        batch, n_samples, n_channels = volts.shape
-        trigger = Trigger.HARDWARE if Trigger.HARDWARE in adc.triggers else Trigger.INTERNAL
-        adc.arm_records(batch, n_samples=n_samples, rate_hz=rate_hz, trigger=trigger)
+    def _take(self, setpoints: Setpoints, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
+        volts = cast(FloatArray, setpoints[0])
+        size, fault = self._dac.max_samples // volts.shape[1], ""
+        for begin in range(0, len(wanted), size):
+            fault = self._play(volts, wanted[begin : begin + size], shots, tell) or fault
+        return fault
+
+    def _play(self, volts: FloatArray, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
+        """Play shots, shape `(batch, n_samples, n_channels)`, as one waveform and record them with it."""
+        dac, adc, rate_hz, n = self._dac, self._adc, self.config.rate_hz, len(wanted)
+        n_samples = volts.shape[1]
+        chosen = volts if n == len(volts) else volts[wanted]
+        with self.trace.span(Lane.BENCH, "upload", n):
+            adc.arm_records(n, n_samples=n_samples, rate_hz=rate_hz, trigger=Trigger.HARDWARE)
         try:
-            setpoint = dac.arm_waveform(volts.reshape(-1, n_channels), rate_hz=rate_hz, trigger=Trigger.INTERNAL)
+            with self.trace.span(Lane.BENCH, "upload", n):
+                setpoint = dac.arm_waveform(
+                    chosen.reshape(-1, chosen.shape[2]), rate_hz=rate_hz, trigger=Trigger.INTERNAL
+                )
             try:
+                shots.drive[0][wanted] = self._units(cast(FloatArray, setpoint.realised.reshape(chosen.shape)))
                 adc.start()
+                earliest_s = self.clock.now_s()
                 dac.start()
-                timeout_s = batch * n_samples / rate_hz + _PATIENCE_S
-                records = adc.read(batch, timeout_s=timeout_s)
-                dac.wait(timeout_s)
+                latest_s = self.clock.now_s() + self._timing.latency_s[1]
+                run = TriggeredRun(
+                    n, period_s=self.shot_s, delay_s=0.0, duration_s=self.shot_s, begun_s=(earliest_s, latest_s),
+                    error_s=adc.stamp_error_s or 0.0, tolerance_s=0.5 / rate_hz,
+                    margin_s=HOST_S,  # the marker starts the records, so none can come before the waveform
+                )  # fmt: skip
+                self._read_out(run, wanted, setpoint.tokens[0], shots, tell, latest_s)
+                dac.wait(n * self.shot_s + PATIENCE_S)
             finally:
                 dac.disarm()
         finally:
             adc.disarm()
-        # the first sample of a step tells what the whole step was
+        return run.fault()
+
+    def _read_out(
+        self, run: TriggeredRun, wanted: Ints, token: int, shots: Shots, tell: Callable[[], None], first_s: float
+    ) -> None:
+        adc, n, taken, came = self._adc, len(wanted), 0, True
+        block = max(1, int(BLOCK_S / self.shot_s))
+        ys, starts_s = np.empty((n, self.n_out), self.dtype), np.empty(n)
+        while came and taken < n:
+            size = min(block, n - taken, shots.until_edge(int(wanted[taken])))
+            due_s = first_s + (taken + size) * self.shot_s
+            with self.trace.span(Lane.BENCH, "record", size):
+                records = adc.collect(size, timeout_s=max(due_s - self.clock.now_s(), 0.0) + PATIENCE_S)
+            with self.trace.span(Lane.BENCH, "decode", size):
+                count = records.stamps.count
+                assert records.stamps.start_s is not None  # noqa: S101 (asked of the converter when wired)
+                new = slice(taken, taken + count)
+                ys[new], starts_s[new] = self.decode(records.volts), records.stamps.start_s
+                taken, came = taken + count, count == size
+                run.add(records.stamps)
+                pairs = run.decide(final=not came or taken == n)
+                shots.put(wanted[pairs.steps], ys[pairs.readings], np.full(len(pairs), token), starts_s[pairs.readings])
+                shots.end_s = self.clock.now_s()
+            tell()
+
+    def _units(self, volts: FloatArray) -> FloatArray:
+        """Return realised waveforms in units of the amplitudes; the first sample of a step tells what all of it was."""
         first = self.config.encoder.rest + np.arange(self.config.encoder.steps) * self.config.encoder.hold
-        shown = setpoint.realised.reshape(volts.shape)[:, first]
-        units = np.divide(shown, self._volts_per_unit, out=np.zeros_like(shown), where=self._volts_per_unit != 0)
-        return self.decode(records.volts).astype(self.dtype), units.astype(self.dtype), setpoint.tokens[0]
+        shown = volts[:, first]
+        return np.divide(shown, self._volts_per_unit, out=np.zeros_like(shown), where=self._volts_per_unit != 0)

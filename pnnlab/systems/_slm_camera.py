@@ -1,25 +1,27 @@
 """Light from a spatial light modulator through an optical system onto a camera."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from pnnlab.devices import Camera, Clock, Device, RegionOfInterest, SpatialLightModulator, Trigger
+from pnnlab.devices import Camera, Device, RegionOfInterest, Setpoint, SpatialLightModulator
 from pnnlab.errors import SetpointError
 from pnnlab.quantities import FrozenModel, Seconds
 from pnnlab.systems._array import A, constant_like
-from pnnlab.systems._system import ControlRange, FloatArray, System, SystemConfig
+from pnnlab.systems._frames import frame_taker
+from pnnlab.systems._shots import FloatArray, Shots
+from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
+from pnnlab.systems._timing import Timing
 
 __all__ = ["SlmCamera", "SlmCameraConfig"]
 
 Grid = tuple[int, int]
 Pattern = npt.NDArray[np.number]
-_PATIENCE_S: Final = 5.0
-"""How much longer than the devices' own times a reading may take, for transfer and a busy computer."""
+Ints = npt.NDArray[np.int64]
 
 
 class Rectangle(FrozenModel):
@@ -61,15 +63,15 @@ class SlmCameraConfig(SystemConfig):
     encoder: MacropixelEncoder
     decoder: BinningDecoder
     exposure_s: Seconds
-    settle_s: Seconds | None = None
 
 
 class SlmCamera(System):
     """One shot: a phase pattern is shown, the light settles, the camera exposes one frame.
 
     The drive is the macropixels' phase in turns, shape `(batch, n_controls)`; what was realised lies in [0, 1).
-    On-board sequences with a hardware trigger from SLM to camera are used where both devices have them, else each
-    shot is written, waited for and triggered.
+    On-board sequences with a hardware trigger from SLM to camera are used where both devices have them, else software
+    triggers while the frame before is read out, else one step after the other (`mode`). How long the light settles
+    and how late a pattern appears is what calibration has found, or the data sheet says (`timings`).
     """
 
     Config = SlmCameraConfig
@@ -78,8 +80,10 @@ class SlmCamera(System):
 
     config: SlmCameraConfig
 
-    def __init__(self, name: str, config: SlmCameraConfig, devices: Mapping[str, Device], *, clock: Clock) -> None:
-        super().__init__(name, config, devices, clock=clock)
+    def __init__(
+        self, name: str, config: SlmCameraConfig, devices: Mapping[str, Device], facilities: Facilities
+    ) -> None:
+        super().__init__(name, config, devices, facilities)
         self._slm = cast(SpatialLightModulator, devices["slm"])
         self._camera = cast(Camera, devices["camera"])
         encoder, decoder = config.encoder, config.decoder
@@ -116,8 +120,20 @@ class SlmCamera(System):
         full = decoder.full_scale_counts
         self._black = decoder.black_counts
         self._scale = 1 / ((2**self._camera.bit_depth - 1 if full is None else full) - self._black)
-        self._settle_s = self._slm.settle_s if config.settle_s is None else config.settle_s
+        self._block = block
+        self._area = np.s_[:, area.top : bottom, area.left : right]
         self._camera.configure(exposure_s=config.exposure_s, roi=roi)
+        way = frame_taker(self._slm, self._camera)
+        self.mode = way.mode
+        self._timing = self._find_timing()
+        self._taker = way(self._slm, self._camera, self._timing, clock=self.clock, trace=self.trace)
+
+    def _find_timing(self) -> Timing:
+        slm = self._slm
+        return self._calibrated(
+            "slm", settle_s=slm.settle_s, latency_s=slm.latency_s, devices=("slm", "camera"),
+            conditions={"mode": self.mode},
+        )  # fmt: skip
 
     def _blocks(self, what: str, grid: Grid, pixels: Grid, of: str) -> Grid:
         """Return how many pixels a cell of `grid` has each way."""
@@ -166,6 +182,16 @@ class SlmCamera(System):
         return -math.inf, math.inf
 
     @property
+    def shot_s(self) -> float:
+        """See `System.shot_s`."""
+        return self._taker.period_s
+
+    @property
+    def timings(self) -> Mapping[str, Timing]:
+        """See `System.timings`."""
+        return {"slm": self._timing}
+
+    @property
     def sensor(self) -> Device:
         """See `System.sensor`."""
         return self._camera
@@ -185,6 +211,14 @@ class SlmCamera(System):
     def decode(self, reading: A) -> A:
         """See `System.decode`."""
         (rows, columns), (high, wide) = self.config.decoder.bins, self._bin
+        if isinstance(reading, np.ndarray) and np.issubdtype(reading.dtype, np.unsignedinteger):
+            # sums of counts are exact and fast; only they become floating-point numbers
+            kind = np.uint32 if high * wide * np.iinfo(reading.dtype).max < 2**32 else np.uint64
+            binned: A = reading.reshape(-1, rows, high, columns * wide).sum(2, dtype=kind)
+            binned = binned.reshape(-1, rows * columns, wide).sum(2, dtype=kind).astype(self.dtype)
+            binned *= self._scale / (high * wide)
+            binned -= self._black * self._scale
+            return binned
         binned = reading.reshape(-1, rows, high, columns, wide).mean((-3, -1))
         outputs: A = ((binned - self._black) * self._scale).reshape(-1, rows * columns)
         return outputs
@@ -197,67 +231,44 @@ class SlmCamera(System):
 
     # Shots
 
-    def _shoot(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, tuple[FloatArray, ...], tuple[int, ...]]:
+    def _prepare(self, drive: tuple[FloatArray, ...]) -> tuple[Pattern, ...]:
         slm = self._slm
         (turns,) = drive
         levels = turns % 1 * slm.levels
         if np.issubdtype(slm.dtype, np.integer):
             # levels run round: what is nearer to `levels` than to `levels - 1` is level 0
-            levels = (np.rint(levels) % slm.levels).astype(slm.dtype)
-        patterns = self._panel(levels)
-        if self._used is not None:
-            patterns *= self._used
-        shoot = self._shoot_sequence if self._sequences else self._shoot_one_by_one
-        size = max(1, slm.max_sequence) if self._sequences else len(patterns)
-        parts = [shoot(patterns[k : k + size]) for k in range(0, len(patterns), size)]
-        counts = parts[0][0] if len(parts) == 1 else np.concatenate([part[0] for part in parts])
-        realised = parts[0][1] if len(parts) == 1 else np.concatenate([part[1] for part in parts])
-        shown = realised[self._first_pixels].reshape(len(turns), -1).astype(self.dtype) / slm.levels
-        y = self.decode(counts).astype(self.dtype, copy=False)
-        return y, (shown,), tuple(token for part in parts for token in part[2])
+            levels = np.rint(levels) % slm.levels
+        n, (rows, columns), (high, wide) = len(turns), self.config.encoder.macropixels, self._block
+        wider = levels.astype(slm.dtype).reshape(n, rows, columns).repeat(wide, axis=2)
+        patterns = np.zeros((n, *slm.shape), slm.dtype)
+        patterns[self._area] = wider.repeat(high, axis=1) if high > 1 else wider
+        return (patterns,)
 
-    @property
-    def _sequences(self) -> bool:
-        slm, camera = self._slm, self._camera
-        return slm.max_sequence > 0 and Trigger.INTERNAL in slm.triggers and Trigger.HARDWARE in camera.triggers
+    def _take(self, setpoints: Setpoints, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
+        (patterns,) = setpoints
+        return self._taker.take(patterns, wanted, _Sink(self, shots, tell))
 
-    def _shoot_sequence(self, patterns: Pattern) -> tuple[Pattern, Pattern, Sequence[int]]:
-        """Take one frame a pattern: the SLM plays from its memory and its pulses trigger the camera."""
-        slm, camera, n = self._slm, self._camera, len(patterns)
-        period_s = max(slm.frame_period_s, self._settle_s + camera.exposure_s + camera.readout_s)
-        timeout_s = n * period_s + _PATIENCE_S
-        camera.arm_frames(n, trigger=Trigger.HARDWARE, delay_s=self._settle_s)
-        try:
-            setpoint = slm.arm_sequence(patterns, trigger=Trigger.INTERNAL, period_s=period_s)
-            try:
-                camera.start()
-                slm.start()
-                frames = camera.read(n, timeout_s=timeout_s)
-                slm.wait(timeout_s)
-            finally:
-                slm.disarm()
-        finally:
-            camera.disarm()
-        return frames.counts, setpoint.realised, setpoint.tokens
+    def realised(self, setpoint: Setpoint) -> FloatArray:
+        """Return the turns that a setpoint of the panel shows on each macropixel, shape `(n, n_controls)`."""
+        shown = setpoint.realised[self._first_pixels].reshape(len(setpoint.tokens), -1)
+        turns: FloatArray = shown.astype(self.dtype) / self._slm.levels
+        return turns
 
-    def _shoot_one_by_one(self, patterns: Pattern) -> tuple[Pattern, Pattern, Sequence[int]]:
-        """Take one frame a pattern: show, let settle, trigger, read."""
-        slm, camera, n = self._slm, self._camera, len(patterns)
-        trigger = Trigger.SOFTWARE if Trigger.SOFTWARE in camera.triggers else Trigger.INTERNAL
-        counts = np.empty((n, *camera.roi.shape), camera.dtype)
-        realised = np.empty((n, *slm.shape), slm.dtype)
-        tokens: list[int] = []
-        for k, pattern in enumerate(patterns):
-            setpoint = slm.write(pattern)
-            realised[k] = setpoint.realised
-            tokens += setpoint.tokens
-            self.clock.sleep_until(self.clock.now_s() + self._settle_s)
-            camera.arm_frames(1, trigger=trigger, out=counts[k : k + 1])
-            try:
-                camera.start()
-                if trigger is Trigger.SOFTWARE:
-                    camera.trigger()
-                camera.read(1, timeout_s=camera.exposure_s + camera.readout_s + _PATIENCE_S)
-            finally:
-                camera.disarm()
-        return counts, realised, tokens
+
+class _Sink:
+    """Where a batch's frames go."""
+
+    def __init__(self, system: SlmCamera, shots: Shots, tell: Callable[[], None]) -> None:
+        self._system, self._shots, self._tell = system, shots, tell
+        self.until_edge = shots.until_edge
+
+    def shown(self, shots: Ints, setpoint: Setpoint) -> None:
+        self._shots.drive[0][shots] = self._system.realised(setpoint)
+
+    def decode(self, counts: Pattern) -> FloatArray:
+        return self._system.decode(counts).astype(self._system.dtype, copy=False)
+
+    def put(self, shots: Ints, y: FloatArray, tokens: Ints, exposed_s: npt.NDArray[np.float64] | float) -> None:
+        self._shots.put(shots, y, tokens, exposed_s)
+        self._shots.end_s = self._system.clock.now_s()
+        self._tell()

@@ -1,22 +1,32 @@
 """Devices wired into one trainable map y = f(x, θ)."""
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal, final
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from pnnlab.devices import Clock, Device, Oracle
-from pnnlab.errors import AbilityError, SetpointError
+from pnnlab.errors import AbilityError, AcquisitionError, SetpointError
 from pnnlab.quantities import FrozenModel
+from pnnlab.records import CalibrationStore
 from pnnlab.systems._array import A
+from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
+from pnnlab.systems._thread import DeviceThread
+from pnnlab.systems._timing import DATA_SHEET, Timing
+from pnnlab.systems._trace import Lane, Trace
 
-__all__ = ["ControlRange", "FloatArray", "Measurement", "System", "SystemConfig"]
+__all__ = ["ControlRange", "Facilities", "Setpoints", "System", "SystemConfig"]
 
-FloatArray = npt.NDArray[np.floating]
+Ints = npt.NDArray[np.int64]
+Setpoints = tuple[npt.NDArray[np.number], ...]
+"""One array an actuator, in its unit; a whole batch."""
+_LOG = logging.getLogger(__name__)
 
 
 class ControlRange(StrEnum):
@@ -28,30 +38,35 @@ class ControlRange(StrEnum):
     """Legal from 0 to 1."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What a batch of shots gave.
+class SystemConfig(FrozenModel):
+    """The keys that all entries below `systems:` of the bench file share; each system declares its own.
 
     Attributes:
-        y: Normalised readings, shape `(batch, n_out)`.
-        drive: What the hardware realised of the normalised setpoints, one array an actuator (`System.drive_shapes`).
-        tokens: Setpoint tokens of the actuator that steps with the shots, one a shot.
-        start_s: Bench time at which the first setpoint was handed over.
-        end_s: Bench time at which the last reading was in.
+        kind: Which wiring.
+        precision: Floating-point type of inputs, controls and outputs.
+        retakes: How often shots without a proven reading are taken again before the batch fails.
     """
-
-    y: FloatArray
-    drive: tuple[FloatArray, ...]
-    tokens: tuple[int, ...]
-    start_s: float
-    end_s: float
-
-
-class SystemConfig(FrozenModel):
-    """The keys that all entries below `systems:` of the bench file share; each system declares its own."""
 
     kind: str
     precision: Literal["float32", "float64"] = "float32"
+    retakes: int = Field(default=3, ge=0)
+
+
+@dataclass(frozen=True)
+class Facilities:
+    """What a bench lends its systems.
+
+    Attributes:
+        clock: The bench's time.
+        thread: Owns the devices while they measure; systems that share a device share it.
+        trace: What they do when, if it is switched on.
+        store: Calibration records; `None` where data sheets must do.
+    """
+
+    clock: Clock
+    thread: DeviceThread = field(default_factory=lambda: DeviceThread("devices"))
+    trace: Trace = field(default_factory=Trace)
+    store: CalibrationStore | None = None
 
 
 class System(ABC):
@@ -65,9 +80,13 @@ class System(ABC):
         name: The system's name in the bench file.
         config: An instance of the class's `Config`.
         devices: The opened devices by the field of `Config` that names them (`roles`).
-        clock: The bench's clock.
+        facilities: What the bench lends it.
 
-    Mutable: `measure` counts shots.
+    Attributes:
+        n_shots: Shots that were measured.
+        n_retaken: Shots that had to be taken again, because no reading was proven to be theirs.
+
+    Mutable: `submit` and `measure` count shots.
     """
 
     Config: ClassVar[type[SystemConfig]]
@@ -75,13 +94,14 @@ class System(ABC):
     """Fields of `Config` that name devices, with the role that each must have."""
     control_range: ClassVar[ControlRange]
 
-    def __init__(self, name: str, config: SystemConfig, devices: Mapping[str, Device], *, clock: Clock) -> None:
+    def __init__(self, name: str, config: SystemConfig, devices: Mapping[str, Device], facilities: Facilities) -> None:
         self.name = name
         self.config = config
         self.devices = dict(devices)
-        self.clock = clock
+        self.clock, self.trace = facilities.clock, facilities.trace
+        self._thread, self._store = facilities.thread, facilities.store
         self.dtype: np.dtype[np.floating] = np.dtype(config.precision)
-        self.n_shots = 0
+        self.n_shots = self.n_retaken = 0
 
     def __repr__(self) -> str:
         wiring = ", ".join(f"{field} {device.name!r}" for field, device in self.devices.items())
@@ -133,6 +153,16 @@ class System(ABC):
         return False
 
     @property
+    def shot_s(self) -> float:
+        """Return the time that the devices alone need for a shot of a long batch, in s; 0 where they do not tell."""
+        return 0.0
+
+    @property
+    def timings(self) -> Mapping[str, Timing]:
+        """Return the times that decide when a reading is of a setpoint, by actuator, and where they come from."""
+        return {}
+
+    @property
     def is_simulated(self) -> bool:
         """Whether the sensing device can tell the truth (`expected`)."""
         return isinstance(self.sensor, Oracle)
@@ -149,14 +179,39 @@ class System(ABC):
 
         Raises:
             SetpointError: Wrong shape, or a value outside its range; nothing was sent.
+            AcquisitionError: Some shots have no reading that is proven to be theirs, however often they were taken.
             DeviceError: A device did not do what was asked; no reading of the batch is returned.
+        """
+        return self.submit(x, theta).result()
+
+    @final
+    def submit(self, x: FloatArray, theta: FloatArray, *, chunks: Sequence[int] | None = None) -> PendingShots:
+        """Hand in a batch and return at once: the devices' thread measures it after all that was handed in before.
+
+        Args:
+            x: As in `measure`.
+            theta: As in `measure`.
+            chunks: How many shots are to be fetched at a time, in their order; all at once if `None`. The devices run
+                through the batch without a stop all the same.
+
+        Raises:
+            SetpointError: Wrong shape, or a value outside its range; nothing was handed in.
         """
         x, theta = np.asarray(x, self.dtype), np.asarray(theta, self.dtype)
         self._check(x, theta)
-        start_s = self.clock.now_s()
-        y, drive, tokens = self._shoot(self.encode(x, theta))
-        self.n_shots += len(x)
-        return Measurement(y, drive, tokens, start_s, self.clock.now_s())
+        sizes = (len(x),) if chunks is None else tuple(chunks)
+        if sum(sizes) != len(x) or min(sizes) < 1:
+            raise SetpointError(f"{self.name}: chunks of {sizes} shots are asked for, the batch has {len(x)}")
+        with self.trace.span(Lane.HOST, "encode", len(x)):
+            setpoints = self._prepare(self.encode(x, theta))
+        shared = frozenset({len(self.drive_shapes) - 1} if self.shares_controls else ())
+        shots = Shots(sizes, self.n_out, self.drive_shapes, shared=shared, dtype=self.dtype)
+        pending = PendingShots(shots, lambda tell: self._measure(setpoints, shots, tell), self.trace)
+        if self._thread.is_current:
+            pending.run()  # asked by the devices' thread itself
+        else:
+            self._thread.submit(pending)
+        return pending
 
     def expected(self, *drive: A) -> A:
         """Return the noise-free, differentiable truth of a simulated system; for ceilings and tests only.
@@ -194,9 +249,72 @@ class System(ABC):
 
     # For the wirings
 
+    def _prepare(self, drive: tuple[FloatArray, ...]) -> Setpoints:
+        """Work out what can be worked out before the devices are free; called in the thread that measures."""
+        return drive
+
     @abstractmethod
-    def _shoot(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, tuple[FloatArray, ...], tuple[int, ...]]:
-        """Set, trigger and read; return outputs, realised drive and tokens."""
+    def _take(
+        self, setpoints: Setpoints, wanted: Ints, shots: Shots, tell: Callable[[], None]
+    ) -> str:  # fmt: skip
+        """Set, trigger and read once; put every reading that is proven to be that of its shot.
+
+        Args:
+            setpoints: What `_prepare` returned, for the whole batch.
+            wanted: The shots to be taken, increasing.
+            shots: Where realised drives and readings go.
+            tell: To be called after readings were put.
+
+        Returns:
+            What was wrong with readings that were not put.
+        """
+
+    def _calibrated(
+        self, actuator: str, *, settle_s: float, latency_s: tuple[float, float], devices: Sequence[str],
+        conditions: Mapping[str, str],
+    ) -> Timing:  # fmt: skip
+        """Return an actuator's times from calibration records of these devices, or else those given.
+
+        A calibrated time counts with two standard uncertainties on the safe side.
+        """
+        if self._store is None:
+            return Timing(settle_s, latency_s)
+        identities = {field: asdict(self.devices[field].identity) for field in devices}
+        sources = [DATA_SHEET, DATA_SHEET]
+        settling = self._store.latest("settling", self.name, identities, conditions)
+        if settling is not None:
+            found = settling.values["settle_s"]
+            settle_s, sources[0] = found.value + 2 * found.uncertainty, settling.id
+        latency = self._store.latest("latency", self.name, identities, conditions)
+        if latency is not None:
+            least, most = latency.values["latency_least_s"], latency.values["latency_most_s"]
+            latency_s = (max(least.value - 2 * least.uncertainty, 0.0), most.value + 2 * most.uncertainty)
+            sources[1] = latency.id
+        _LOG.info("%s: %s settles in %g s (%s), latency %g to %g s (%s)",
+                  self.name, actuator, settle_s, sources[0], *latency_s, sources[1])  # fmt: skip
+        return Timing(settle_s, latency_s, (sources[0], sources[1]))
+
+    def _measure(self, setpoints: Setpoints, shots: Shots, tell: Callable[[], None]) -> None:
+        """Take all shots, and again those without a proven reading; runs in the devices' thread."""
+        shots.start_s = self.clock.now_s()
+        wanted = shots.missing
+        for attempt in range(self.config.retakes + 1):
+            fault = self._take(setpoints, wanted, shots, tell)
+            wanted = shots.missing
+            shots.end_s = self.clock.now_s()
+            if not len(wanted):
+                break
+            if attempt < self.config.retakes:
+                self.n_retaken += len(wanted)
+                _LOG.info("%s: %d of %d shots are taken again: %s", self.name, len(wanted), len(shots), fault)
+        else:
+            few = ", ".join(map(str, wanted[:8].tolist())) + (" ..." if len(wanted) > 8 else "")
+            raise AcquisitionError(
+                f"{self.name}: {len(wanted)} of {len(shots)} shots ({few}) have no reading that is proven to be theirs "
+                f"after {self.config.retakes + 1} attempts; the last one: {fault}; look at trigger line, exposure and "
+                f"settling (`pnnlab calibrate status`), or allow more `retakes`"
+            )
+        self.n_shots += len(shots)
 
     def _check(self, x: FloatArray, theta: FloatArray) -> None:
         batch = len(x) if x.ndim else 0

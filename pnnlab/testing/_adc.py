@@ -54,6 +54,11 @@ class ADCConformance(ReadingRules[A], DeviceConformance[A]):
         records = device.read(n, timeout_s=timeout_s)
         return records.volts, records.stamps
 
+    def collect(self, device: A, n: int, timeout_s: float) -> tuple[Rows, Stamps]:
+        """See `ReadingRules.collect`."""
+        found = device.collect(n, timeout_s=timeout_s)
+        return found.volts, found.stamps
+
     def row_type(self, device: A) -> tuple[tuple[int, ...], np.dtype[np.number]]:
         """See `ReadingRules.row_type`."""
         return (self.n_samples, device.n_channels), device.dtype

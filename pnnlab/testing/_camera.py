@@ -77,6 +77,11 @@ class CameraConformance(ReadingRules[C], DeviceConformance[C]):
         frames = device.read(n, timeout_s=timeout_s)
         return frames.counts, frames.stamps
 
+    def collect(self, device: C, n: int, timeout_s: float) -> tuple[Rows, Stamps]:
+        """See `ReadingRules.collect`."""
+        found = device.collect(n, timeout_s=timeout_s)
+        return found.counts, found.stamps
+
     def row_type(self, device: C) -> tuple[tuple[int, ...], np.dtype[np.number]]:
         """See `ReadingRules.row_type`."""
         return device.roi.shape, device.dtype

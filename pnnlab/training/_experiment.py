@@ -206,7 +206,7 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
         watcher.phase(f"training, {recipe.method}")
         trainer.run()
         watcher.phase("testing on the bench")
-        score = deploy(model, task.test)
+        score = deploy(model, task.test, micro_batch=trainer.micro_batch)
         outcome = Outcome(
             run.path, score.accuracy, score.loss, trainer.step, trainer.shots, trainer.bench_s,
             trainer.stopped_because, reports,

@@ -52,6 +52,8 @@ class Recipe(FrozenModel):
         method: Name of the training method.
         epochs: Passes over the training data at most.
         batch: Samples a step.
+        micro_batch: Samples that the host works on while the bench measures others; `null` takes a 32nd of the batch on
+            a real clock, and the whole batch in simulated time, where there is nothing to be gained.
         learning_rate: Of Adam, in control units (turns of phase, logits of bounded controls).
         schedule: Whether the learning rate falls to zero along a cosine.
         patience: Epochs without better validation after which training stops; `null` for never.
@@ -67,6 +69,7 @@ class Recipe(FrozenModel):
     method: str = "physics_aware"
     epochs: int = Field(default=20, gt=0)
     batch: int = Field(default=64, gt=0)
+    micro_batch: int | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=0.01, gt=0)
     schedule: Literal["constant", "cosine"] = "cosine"
     patience: int | None = Field(default=None, gt=0)

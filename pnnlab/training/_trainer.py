@@ -3,20 +3,25 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from pnnlab.devices import Clock
+from pnnlab.devices import Clock, SimulatedClock
 from pnnlab.errors import RunError
 from pnnlab.methods import LossFunction, TrainingMethod, physical_layers, set_rule
-from pnnlab.nn import ForwardRule
+from pnnlab.nn import ForwardRule, run_in_flight
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task
 
 __all__ = ["Progress", "Score", "Trainer", "deploy", "evaluate"]
+
+_MICRO_BATCHES: Final = 32
+"""Micro-batches in a batch on a real clock: after the last one is measured, the host still has one 32nd to do."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,9 @@ class Trainer:
             if falls
             else torch.optim.lr_scheduler.ConstantLR(self.optimiser, factor=1.0)
         )
+        self.micro_batch = recipe.micro_batch
+        if self.micro_batch is None and not isinstance(bench.clock, SimulatedClock):
+            self.micro_batch = -(-recipe.batch // _MICRO_BATCHES)
         self.step = 0
         self.stopped_because = ""
         self._best = (-1.0, 0)
@@ -127,13 +135,18 @@ class Trainer:
         `stopped_because` says which. Goes on where `load_state` left off.
         """
         self.method.prepare(self.model)
+        self.method.micro_batch = self.micro_batch
         batches = self._batches()
-        while not (reason := self._stop_reason()):
-            x, y = next(batches)
-            metrics = self.method.step(self.model, x, y, self._loss, self.optimiser)
-            self._schedule.step()
-            self.step += 1
-            self._after_step(metrics)
+        # the next batch is loaded while this one is measured
+        with ThreadPoolExecutor(1, thread_name_prefix="pnnlab batches") as loader:
+            loading = loader.submit(next, batches)
+            while not (reason := self._stop_reason()):
+                x, y = loading.result()
+                loading = loader.submit(next, batches)
+                metrics = self.method.step(self.model, x, y, self._loss, self.optimiser)
+                self._schedule.step()
+                self.step += 1
+                self._after_step(metrics)
         self.stopped_because = reason
 
     def state(self) -> dict[str, object]:
@@ -196,7 +209,7 @@ class Trainer:
             )
         epoch_done = self.step % self.steps_per_epoch == 0
         if epoch_done:
-            score = evaluate(self.model, self.task.validation, self._loss)
+            score = evaluate(self.model, self.task.validation, self._loss, micro_batch=self.micro_batch)
             metrics = metrics | {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
             if score.accuracy > self._best[0]:
                 self._best = (score.accuracy, self.step)
@@ -225,22 +238,32 @@ class Trainer:
 
 
 def evaluate(
-    model: nn.Module, data: tuple[Tensor, Tensor], loss: LossFunction = nn.functional.cross_entropy, batch: int = 64
-) -> Score:
-    """Return accuracy and loss of a model on data, with the layers' present rules and without gradients."""
+    model: nn.Module, data: tuple[Tensor, Tensor], loss: LossFunction = nn.functional.cross_entropy, batch: int = 64,
+    *, micro_batch: int | None = None,
+) -> Score:  # fmt: skip
+    """Return accuracy and loss of a model on data, with the layers' present rules and without gradients.
+
+    Args:
+        model: From inputs to logits.
+        data: Inputs and classes.
+        loss: A mean over samples.
+        batch: Samples that are handed in together.
+        micro_batch: Samples of these that the host works on at a time, while the bench measures others.
+    """
     right, total = 0, 0.0
     with torch.no_grad():
         for x, y in zip(data[0].split(batch), data[1].split(batch), strict=True):
-            logits = model(x)
+            parts = x.split(micro_batch or batch)
+            logits = torch.cat(run_in_flight([partial(model, part) for part in parts])) if len(parts) > 1 else model(x)
             right += int((logits.argmax(-1) == y).sum())
             total += float(loss(logits, y)) * len(y)
     return Score(right / len(data[1]), total / len(data[1]))
 
 
-def deploy(model: nn.Module, data: tuple[Tensor, Tensor]) -> Score:
+def deploy(model: nn.Module, data: tuple[Tensor, Tensor], *, micro_batch: int | None = None) -> Score:
     """Return the score on the bench, whatever the model was trained on."""
     set_rule(model, ForwardRule.MEASURED)
-    return evaluate(model, data)
+    return evaluate(model, data, micro_batch=micro_batch)
 
 
 def _belongs_to_twin(name: str) -> bool:

@@ -151,7 +151,7 @@ BROKEN: dict[str, list[tuple[int, str, str]]] = {
     "system-keys.yaml": [
         (11, "systems.optics.camera", "5 is no text"),
         (12, "systems.optics.exposure", "the number 1 has no unit"),
-        (13, "systems.optics.settle", "'soon'"),
+        (13, "systems.optics.retakes", "'soon'"),
         (14, "systems.optics.precision", "choose 'float32' or 'float64'"),
         (15, "systems.optics.encoder.macropixel", "did you mean 'macropixels'?"),
         (15, "systems.optics.encoder.macropixels", "the key is missing"),

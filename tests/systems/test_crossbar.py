@@ -6,7 +6,7 @@ import torch
 
 from pnnlab.errors import SetpointError
 from pnnlab.nn import PhysicalLayer, interface_of
-from pnnlab.systems import CrossbarSystem
+from pnnlab.systems import CrossbarSystem, Facilities
 from pnnlab.twins import CrossbarTwinConfig, FitConfig, PlantTwinConfig, ShotSet, fit, make_twin
 from pnnlab_drivers.sim.crossbar import SimCrossbar
 from tests.drivers.sim.crossbars import CONVERTERS, crossbar
@@ -20,7 +20,7 @@ def wired(device: SimCrossbar, **changes: object) -> CrossbarSystem:
         "array": "array", "precision": "float64", "read_voltage_v": 0.2, "full_scale_a": 5e-5, "low_siemens": LOW,
         "high_siemens": HIGH, **changes,
     })  # fmt: skip
-    return CrossbarSystem("layer", config, {"array": device}, clock=device.clock)
+    return CrossbarSystem("layer", config, {"array": device}, Facilities(device.clock))
 
 
 def batch(n: int = 4) -> tuple[np.ndarray, np.ndarray]:

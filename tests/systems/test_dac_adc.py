@@ -8,7 +8,7 @@ import torch
 
 from pnnlab.errors import AbilityError, SetpointError
 from pnnlab.nn import PhysicalLayer, interface_of
-from pnnlab.systems import DacAdc
+from pnnlab.systems import DacAdc, Facilities
 from pnnlab.twins import CircuitTwinConfig, PlantTwinConfig, make_twin
 from tests.drivers.sim.circuits import Bench, exact
 from tests.gradients import measured_and_exact
@@ -26,7 +26,7 @@ def wired(bench: Bench, **changes: Any) -> DacAdc:
         "dac": "dac", "adc": "adc", "rate_hz": 8e3, "precision": "float64", "encoder": encoder,
         "decoder": {"windows": 4, "full_scale_v": 2.0}, **changes,
     })  # fmt: skip
-    return DacAdc("circuit", config, {"dac": bench.dac, "adc": bench.adc}, clock=bench.clock)
+    return DacAdc("circuit", config, {"dac": bench.dac, "adc": bench.adc}, Facilities(bench.clock))
 
 
 def test_waveform_stands_as_the_file_says() -> None:

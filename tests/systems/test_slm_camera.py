@@ -110,7 +110,7 @@ def test_illegal_values_are_refused_before_the_panel_moves(x: np.ndarray, theta:
 
 
 def test_devices_are_free_again_after_a_failed_batch() -> None:
-    bench = OpticalBench(system={"settle_s": 20.0})  # longer than the camera can delay
+    bench = OpticalBench(slm={"data_sheet_settle_s": 20.0})  # longer than the camera can delay
     with pytest.raises(SetpointError, match=r"camera: a trigger delay of 20 s is asked for, allowed is 0 to 10 s"):
         bench.optics.measure(*random_batch())
     assert bench.panel.state is State.OPEN and bench.sensor.state is State.OPEN

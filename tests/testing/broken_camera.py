@@ -1,5 +1,7 @@
 """Broken cameras."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from pnnlab.devices import RegionOfInterest, Stamps
@@ -25,7 +27,7 @@ class NarrowCamera(MemoryCamera):
 class WrongDurationCamera(MemoryCamera):
     def _read(self, out: Numbers, timeout_s: float) -> Stamps:
         stamps = super()._read(out, timeout_s)
-        return Stamps(stamps.counters, stamps.start_s, self.exposure_s / 2, stamps.counter_modulus)
+        return replace(stamps, duration_s=self.exposure_s / 2)
 
 
 @broken("test_the_exposure_in_force_stays_when_it_is_asked_for", "asked again")

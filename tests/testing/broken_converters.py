@@ -1,5 +1,6 @@
 """Broken converters, digital to analog and back."""
 
+from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
@@ -142,7 +143,7 @@ class UpsideDownAdc(MemoryAdc):
 class SampleTimeAdc(MemoryAdc):
     def _read(self, out: Numbers, timeout_s: float) -> Stamps:
         stamps = super()._read(out, timeout_s)
-        return Stamps(stamps.counters, stamps.start_s, 1 / self.rate_hz / 10)
+        return replace(stamps, duration_s=1 / self.rate_hz / 10)
 
 
 @broken("test_rates_that_it_cannot_keep_are_refused", "8 samples at inf Hz reached _arm_records()")

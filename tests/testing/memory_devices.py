@@ -53,6 +53,14 @@ class Steps:
             raise AcquisitionError(f"step {k} of {self.n} is not done after {timeout_s:g} s")
         self._clock.sleep_until(due_s)
 
+    def come(self, k: int, timeout_s: float) -> int:
+        """Return how many of `k` steps are done, waiting for all of them but not longer."""
+        deadline_s = self._clock.now_s() + timeout_s
+        ends_s = [start_s + self.step_s for start_s in self.starts_s[:k]]
+        done = sum(end_s <= deadline_s for end_s in ends_s)
+        self._clock.sleep_until(ends_s[-1] if done == k else deadline_s)
+        return done
+
 
 class MemoryDevice(Device):
     """What the devices here share: an identity, and runs of `Steps`."""
@@ -130,7 +138,8 @@ class MemoryCamera(MemoryDevice, Camera):
     exposure_s = 0.0
     roi = RegionOfInterest(0, 0, 6, 8)
     step_s = 10e-6
-    modulus = 4
+    counter_modulus = 4
+    stamp_error_s = 0.0
 
     def _settings(self) -> dict[str, SettingValue]:
         return {"exposure_s": self.exposure_s, "bit_depth": self.bit_depth}
@@ -147,19 +156,19 @@ class MemoryCamera(MemoryDevice, Camera):
             self.exposure_s = round(exposure_s / self.step_s) * self.step_s
         self.roi = roi or self.roi
 
-    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> None:
+    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> int | None:
         self._begin(n, trigger, self.exposure_s + self.readout_s)
         self.taken = 0
+        return self.counter % self.counter_modulus
 
     def _read(self, out: Numbers, timeout_s: float) -> Stamps:
-        n = len(out)
-        self.steps.wait(self.taken + n, timeout_s)
+        n = self.steps.come(self.taken + len(out), timeout_s) - self.taken
         starts_s = np.array(self.steps.starts_s[self.taken : self.taken + n])
-        counters = (self.counter + np.arange(n)) % self.modulus
-        out[...] = (self.counter + np.arange(n))[:, None, None] % 2**self.bit_depth
+        counters = (self.counter + np.arange(n)) % self.counter_modulus
+        out[:n] = (self.counter + np.arange(n))[:, None, None] % 2**self.bit_depth
         self.taken += n
         self.counter += n
-        return Stamps(counters, starts_s, self.exposure_s, self.modulus)
+        return Stamps(n, self.exposure_s, counters, starts_s)
 
 
 class MemoryDac(MemoryDevice, DAC):
@@ -214,23 +223,25 @@ class MemoryAdc(MemoryDevice, ADC):
     n_channels = 2
     max_rate_hz = 1e5
     range_v = (-10.0, 10.0)
+    stamp_error_s = 0.0
     triggers = frozenset(Trigger)
 
     def _settings(self) -> dict[str, SettingValue]:
         return {"range_v": list(self.range_v), "channels": self.n_channels}
 
-    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> None:
+    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int | None:
         self._begin(n, trigger, n_samples / rate_hz)
         self.rate_hz, self.taken = rate_hz, 0
+        return None
 
     def _read(self, out: Numbers, timeout_s: float) -> Stamps:
-        n, n_samples, _ = out.shape
-        self.steps.wait(self.taken + n, timeout_s)
+        n_samples = out.shape[1]
+        n = self.steps.come(self.taken + len(out), timeout_s) - self.taken
         starts_s = np.array(self.steps.starts_s[self.taken : self.taken + n])
         times_s = starts_s[:, None] + np.arange(n_samples) / self.rate_hz
-        out[...] = np.stack([np.sin(times_s), np.cos(times_s)], axis=-1)
+        out[:n] = np.stack([np.sin(times_s), np.cos(times_s)], axis=-1)
         self.taken += n
-        return Stamps(np.empty(0, np.int64), starts_s, n_samples / self.rate_hz)
+        return Stamps(n, n_samples / self.rate_hz, start_s=starts_s)
 
 
 class MemoryCrossbar(MemoryDevice, CrossbarArray):

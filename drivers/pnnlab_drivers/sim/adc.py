@@ -90,6 +90,16 @@ class SimAdc(ADC):
         """See `ADC.dtype`."""
         return super().dtype if self.options.quantised else np.dtype(np.float64)
 
+    @property
+    def counter_modulus(self) -> int:
+        """See `Sensor.counter_modulus`."""
+        return self.options.counter_modulus
+
+    @property
+    def stamp_error_s(self) -> float:
+        """See `Sensor.stamp_error_s`: stamps are exact, and said to be right to a microsecond."""
+        return 1e-6
+
     def expected(self, volts: torch.Tensor) -> torch.Tensor:
         """See `pnnlab.devices.Oracle`: records of single shots, each from a circuit at rest.
 
@@ -143,7 +153,7 @@ class SimAdc(ADC):
             "n_channels": self.n_channels, "max_rate_hz": self.max_rate_hz, "delay_s": self.options.delay_s,
         }  # fmt: skip
 
-    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> None:
+    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int:
         delay_s = self.options.delay_s
         if delay_s is not None and delay_s * rate_hz > 1 + 1e-9:
             raise SetpointError(
@@ -152,6 +162,7 @@ class SimAdc(ADC):
             )
         self._wanted, self._n_samples, self._rate_hz, self._armed_trigger = n, n_samples, rate_hz, trigger
         self._starts, self._taken, self._running = [], 0, False
+        return self._counter % self.options.counter_modulus
 
     def _start(self) -> None:
         self._running = True
@@ -176,19 +187,25 @@ class SimAdc(ADC):
                 self._starts.append(time_s)
 
     def _wait(self, timeout_s: float) -> None:
-        self._sleep_through(self._wanted, timeout_s)
+        done = self._await(self._wanted, timeout_s)
+        if done < self._wanted:
+            raise AcquisitionError(
+                f"{self.name}: record {done + 1} of the run is not there after {timeout_s:g} s; {self._note()}"
+            )
 
     def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        n = len(out)
-        self._sleep_through(self._taken + n, timeout_s)
+        due = self._taken + len(out)
+        n = self._await(due, timeout_s) - self._taken
         starts_s = np.array(self._starts[self._taken : self._taken + n])
         self._taken += n
+        if not n:
+            return Stamps(0, self._record_s, np.zeros(0, np.int64), starts_s, note=self._note())
         ticks_s = np.arange(self._n_samples) / self._rate_hz + self._delay_s(self._rate_hz)
         volts = self._board.sample((starts_s[:, None] + ticks_s).ravel())
-        out[...] = self._digitise(volts).reshape(out.shape)
+        out[:n] = self._digitise(volts).reshape(n, *out.shape[1:])
         counters = (self._counter + np.arange(n)) % self.options.counter_modulus
         self._counter += n
-        return Stamps(counters, starts_s, self._record_s, self.options.counter_modulus)
+        return Stamps(n, self._record_s, counters, starts_s, note="" if n == len(out) else self._note())
 
     def _disarm(self) -> None:
         if self._armed_trigger is Trigger.HARDWARE and self._running:
@@ -220,20 +237,18 @@ class SimAdc(ADC):
             return self._converter.nearest(measured)
         return np.clip(measured, self._converter.low, self._converter.high, out=measured)
 
-    def _sleep_through(self, n: int, timeout_s: float) -> None:
-        """Wait until `n` records of the run are sampled."""
+    def _await(self, n: int, timeout_s: float) -> int:
+        """Wait until `n` records of the run are there, but not for longer than `timeout_s`; return how many are."""
         deadline_s = self.clock.now_s() + timeout_s
-        if len(self._starts) < n:
-            self.clock.sleep_until(deadline_s)
-            raise AcquisitionError(
-                f"{self.name}: {n} records are due, {len(self._starts)} were started by {self._armed_trigger} triggers "
-                f"within {timeout_s:g} s; start the waveform after the ADC, make it as long as all records, and "
-                f"trigger no faster than a record takes ({self._record_s:g} s)"
-            )
-        ready_s = self._starts[n - 1] + self._record_s
-        if ready_s > deadline_s:
-            self.clock.sleep_until(deadline_s)
-            raise AcquisitionError(
-                f"{self.name}: record {n} of the run is not sampled after {timeout_s:g} s; wait longer"
-            )
-        self.clock.sleep_until(ready_s)
+        ready_s = [start_s + self._record_s for start_s in self._starts[:n]]
+        there = sum(time_s <= deadline_s for time_s in ready_s)
+        self.clock.sleep_until(ready_s[n - 1] if there == n else deadline_s)
+        return there
+
+    def _note(self) -> str:
+        busy_s = self._record_s
+        return (
+            f"{len(self._starts)} of {self._wanted} {self._armed_trigger} triggers came; "
+            "start the waveform after the ADC, and "
+            f"make it as long as all records, of {busy_s:g} s each"
+        )

@@ -103,6 +103,16 @@ class SimCamera(Camera):
         """See `Camera.roi`."""
         return self._roi
 
+    @property
+    def counter_modulus(self) -> int:
+        """See `Sensor.counter_modulus`."""
+        return self.options.counter_modulus
+
+    @property
+    def stamp_error_s(self) -> float:
+        """See `Sensor.stamp_error_s`: stamps are exact, and said to be right to a microsecond."""
+        return 1e-6
+
     def expected(self, levels: torch.Tensor) -> torch.Tensor:
         """See `pnnlab.devices.Oracle`: counts of settled grey levels, shape `(batch, h, w)`, before rounding."""
         options = self.options
@@ -147,9 +157,10 @@ class SimCamera(Camera):
         self._exposure_s = self._exposure_s if exposure_s is None else exposure_s
         self._roi = self._roi if roi is None else roi
 
-    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> None:
+    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> int:
         self._wanted, self._armed_trigger, self._delay_s = n, trigger, delay_s
         self._starts, self._taken, self._running = [], 0, False
+        return self._counter % self.options.counter_modulus
 
     def _start(self) -> None:
         self._running = True
@@ -179,20 +190,26 @@ class SimCamera(Camera):
                 self._starts.append(start_s)
 
     def _wait(self, timeout_s: float) -> None:
-        self._sleep_through(self._wanted, timeout_s)
+        done = self._await(self._wanted, timeout_s)
+        if done < self._wanted:
+            raise AcquisitionError(
+                f"{self.name}: frame {done + 1} of the run is not there after {timeout_s:g} s; {self._note()}"
+            )
 
     def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        n = len(out)
-        self._sleep_through(self._taken + n, timeout_s)
+        due = self._taken + len(out)
+        n = self._await(due, timeout_s) - self._taken
         starts_s = np.array(self._starts[self._taken : self._taken + n])
         self._taken += n
+        if not n:
+            return Stamps(0, self._exposure_s, np.zeros(0, np.int64), starts_s, note=self._note())
         roi = self._roi
         photons = self._table.expose(starts_s, self._exposure_s, self.options.sensor)
         cut = photons[:, roi.top : roi.top + roi.height, roi.left : roi.left + roi.width]
-        out[...] = self._digitise(cut.cpu().numpy())
+        out[:n] = self._digitise(cut.cpu().numpy())
         counters = (self._counter + np.arange(n)) % self.options.counter_modulus
         self._counter += n
-        return Stamps(counters, starts_s, self._exposure_s, self.options.counter_modulus)
+        return Stamps(n, self._exposure_s, counters, starts_s, note="" if n == len(out) else self._note())
 
     def _digitise(self, photons: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
         options, noise = self.options, self._table.noise(f"camera {self.name}")
@@ -211,23 +228,21 @@ class SimCamera(Camera):
             np.rint(counts, out=counts)
         return np.clip(counts, 0, 2**options.bit_depth - 1, out=counts)
 
-    def _sleep_through(self, n: int, timeout_s: float) -> None:
-        """Wait until `n` frames of the run are read out."""
+    def _await(self, n: int, timeout_s: float) -> int:
+        """Wait until `n` frames of the run are there, but not for longer than `timeout_s`; return how many are."""
         deadline_s = self.clock.now_s() + timeout_s
-        if len(self._starts) < n:
-            self.clock.sleep_until(deadline_s)
-            raise AcquisitionError(
-                f"{self.name}: {n} frames are due, {len(self._starts)} triggers ({self._armed_trigger}) came within "
-                f"{timeout_s:g} s; look at the trigger line, and whether triggers come faster than "
-                f"exposure and read-out allow ({self._exposure_s + self.readout_s:g} s)"
-            )
-        ready_s = self._starts[n - 1] + self._exposure_s + self.readout_s
-        if ready_s > deadline_s:
-            self.clock.sleep_until(deadline_s)
-            raise AcquisitionError(
-                f"{self.name}: frame {n} of the run is not read out after {timeout_s:g} s; wait longer"
-            )
-        self.clock.sleep_until(ready_s)
+        ready_s = [start_s + self._exposure_s + self.readout_s for start_s in self._starts[:n]]
+        there = sum(time_s <= deadline_s for time_s in ready_s)
+        self.clock.sleep_until(ready_s[n - 1] if there == n else deadline_s)
+        return there
+
+    def _note(self) -> str:
+        busy_s = self._exposure_s + self.readout_s
+        return (
+            f"{len(self._starts)} of {self._wanted} {self._armed_trigger} triggers came; "
+            "look at the trigger line, and whether triggers come faster than exposure and read-out "
+            f"allow ({busy_s:g} s)"
+        )
 
     def _disarm(self) -> None:
         if self._armed_trigger is Trigger.HARDWARE and self._running:

@@ -30,6 +30,7 @@ class SimSlmOptions(DeviceOptions):
         pitch_m: Distance of neighbouring pixels.
         frame_rate_hz: Patterns per second at most.
         settling_s: Time constant of the liquid crystal.
+        data_sheet_settle_s: What the data sheet says of settled light, right or wrong; six time constants if not given.
         sequence_memory: Patterns on board; 0 for a panel that is driven as a display.
         mismatch: Scales every hidden deviation below; 0 switches them off.
         bend_rad: Largest deviation of the mean phase response from a straight line.
@@ -46,6 +47,7 @@ class SimSlmOptions(DeviceOptions):
     pitch_m: Metres = 8e-6
     frame_rate_hz: Hertz = 60.0
     settling_s: Seconds = 5e-3
+    data_sheet_settle_s: Seconds | None = None
     sequence_memory: int = Field(default=4096, ge=0)
     mismatch: float = 1.0
     bend_rad: Radians = 0.0
@@ -91,7 +93,8 @@ class SimSlm(SpatialLightModulator):
     @property
     def settle_s(self) -> float:
         """See `SpatialLightModulator.settle_s`: six time constants leave 0.25 % of a step."""
-        return 6 * self.options.settling_s
+        told_s = self.options.data_sheet_settle_s
+        return 6 * self.options.settling_s if told_s is None else told_s
 
     @property
     def max_sequence(self) -> int:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pnnlab.errors import DeviceError, SetpointError
-from pnnlab.systems import CrossbarSystem
+from pnnlab.systems import CrossbarSystem, Facilities
 from pnnlab.testing import CrossbarArrayConformance, DeviceArguments
 from pnnlab_drivers.sim.crossbar import SimCrossbar
 from pnnlab_drivers.sim.crossbar_chip import CrossbarChip, CrossbarChipOptions
@@ -222,7 +222,7 @@ def test_a_system_measures_what_it_expects() -> None:
     config = CrossbarSystem.Config.model_validate({
         "array": "array", "read_voltage_v": 0.2, "full_scale_a": 50e-6, "low_siemens": 9e-6, "high_siemens": 88.2e-6,
     })  # fmt: skip
-    system = CrossbarSystem("layer", config, {"array": device}, clock=device.clock)
+    system = CrossbarSystem("layer", config, {"array": device}, Facilities(device.clock))
     rng = np.random.default_rng(0)
     shot = system.measure(rng.uniform(-1, 1, (20, 8)), rng.uniform(0, 1, 24))
     expected = system.expected(*(torch.as_tensor(part) for part in shot.drive)).numpy()
