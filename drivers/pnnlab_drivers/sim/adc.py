@@ -187,7 +187,8 @@ class SimAdc(ADC):
                 self._starts.append(time_s)
 
     def _wait(self, timeout_s: float) -> None:
-        done = self._await(self._wanted, timeout_s)
+        done, until_s = self._due(self._wanted, timeout_s)
+        self.clock.sleep_until(until_s)
         if done < self._wanted:
             raise AcquisitionError(
                 f"{self.name}: record {done + 1} of the run is not there after {timeout_s:g} s; {self._note()}"
@@ -195,14 +196,18 @@ class SimAdc(ADC):
 
     def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
         due = self._taken + len(out)
-        n = self._await(due, timeout_s) - self._taken
+        there, until_s = self._due(due, timeout_s)
+        n = there - self._taken
         starts_s = np.array(self._starts[self._taken : self._taken + n])
         self._taken += n
         if not n:
+            self.clock.sleep_until(until_s)
             return Stamps(0, self._record_s, np.zeros(0, np.int64), starts_s, note=self._note())
         ticks_s = np.arange(self._n_samples) / self._rate_hz + self._delay_s(self._rate_hz)
         volts = self._board.sample((starts_s[:, None] + ticks_s).ravel())
         out[:n] = self._digitise(volts).reshape(n, *out.shape[1:])
+        # what happens until then is decided already: computing it takes none of the bench's time
+        self.clock.sleep_until(until_s)
         counters = (self._counter + np.arange(n)) % self.options.counter_modulus
         self._counter += n
         return Stamps(n, self._record_s, counters, starts_s, note="" if n == len(out) else self._note())
@@ -237,13 +242,12 @@ class SimAdc(ADC):
             return self._converter.nearest(measured)
         return np.clip(measured, self._converter.low, self._converter.high, out=measured)
 
-    def _await(self, n: int, timeout_s: float) -> int:
-        """Wait until `n` records of the run are there, but not for longer than `timeout_s`; return how many are."""
+    def _due(self, n: int, timeout_s: float) -> tuple[int, float]:
+        """Return how many of `n` records of the run will be there within `timeout_s`, and when a wait for all ends."""
         deadline_s = self.clock.now_s() + timeout_s
         ready_s = [start_s + self._record_s for start_s in self._starts[:n]]
         there = sum(time_s <= deadline_s for time_s in ready_s)
-        self.clock.sleep_until(ready_s[n - 1] if there == n else deadline_s)
-        return there
+        return there, ready_s[n - 1] if there == n else deadline_s
 
     def _note(self) -> str:
         busy_s = self._record_s

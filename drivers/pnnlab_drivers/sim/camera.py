@@ -190,7 +190,8 @@ class SimCamera(Camera):
                 self._starts.append(start_s)
 
     def _wait(self, timeout_s: float) -> None:
-        done = self._await(self._wanted, timeout_s)
+        done, until_s = self._due(self._wanted, timeout_s)
+        self.clock.sleep_until(until_s)
         if done < self._wanted:
             raise AcquisitionError(
                 f"{self.name}: frame {done + 1} of the run is not there after {timeout_s:g} s; {self._note()}"
@@ -198,15 +199,19 @@ class SimCamera(Camera):
 
     def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
         due = self._taken + len(out)
-        n = self._await(due, timeout_s) - self._taken
+        there, until_s = self._due(due, timeout_s)
+        n = there - self._taken
         starts_s = np.array(self._starts[self._taken : self._taken + n])
         self._taken += n
         if not n:
+            self.clock.sleep_until(until_s)
             return Stamps(0, self._exposure_s, np.zeros(0, np.int64), starts_s, note=self._note())
         roi = self._roi
         photons = self._table.expose(starts_s, self._exposure_s, self.options.sensor)
         cut = photons[:, roi.top : roi.top + roi.height, roi.left : roi.left + roi.width]
         out[:n] = self._digitise(cut.cpu().numpy())
+        # what happens until then is decided already: computing it takes none of the bench's time
+        self.clock.sleep_until(until_s)
         counters = (self._counter + np.arange(n)) % self.options.counter_modulus
         self._counter += n
         return Stamps(n, self._exposure_s, counters, starts_s, note="" if n == len(out) else self._note())
@@ -228,13 +233,12 @@ class SimCamera(Camera):
             np.rint(counts, out=counts)
         return np.clip(counts, 0, 2**options.bit_depth - 1, out=counts)
 
-    def _await(self, n: int, timeout_s: float) -> int:
-        """Wait until `n` frames of the run are there, but not for longer than `timeout_s`; return how many are."""
+    def _due(self, n: int, timeout_s: float) -> tuple[int, float]:
+        """Return how many of `n` frames of the run will be there within `timeout_s`, and when a wait for all ends."""
         deadline_s = self.clock.now_s() + timeout_s
         ready_s = [start_s + self._exposure_s + self.readout_s for start_s in self._starts[:n]]
         there = sum(time_s <= deadline_s for time_s in ready_s)
-        self.clock.sleep_until(ready_s[n - 1] if there == n else deadline_s)
-        return there
+        return there, ready_s[n - 1] if there == n else deadline_s
 
     def _note(self) -> str:
         busy_s = self._exposure_s + self.readout_s

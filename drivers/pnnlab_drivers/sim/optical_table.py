@@ -27,8 +27,10 @@ _NODES: Final = 8
 """Gauss-Legendre nodes a piece of an exposure; a piece lasts a time constant of the liquid crystal at the most."""
 _SETTLED: Final = 14
 """Time constants after which a pixel has settled: 2 pi exp(-14) are 5e-6 rad."""
-_KEPT: Final = 4
-"""How many past schedules of the panel stay known, for exposures that began before the last one."""
+_KEPT: Final = 64
+"""How many past schedules of the panel stay known at most, for exposures that began before the last one."""
+_KEPT_PIXELS: Final = 1 << 24
+"""Pixels of all their patterns together, but for the last four schedules."""
 
 
 class MatrixMedium(FrozenModel):
@@ -104,6 +106,7 @@ class OpticalTable(SimPlant):
         self._settling_s = 0.0
         self._levels = 1
         self._schedules: deque[_Schedule] = deque(maxlen=_KEPT)
+        self._shown: tuple[npt.NDArray[np.number], float, float] | None = None
         self._listeners: list[Callable[[npt.NDArray[np.float64]], None]] = []
 
     # For the panel
@@ -124,10 +127,23 @@ class OpticalTable(SimPlant):
         self._medium = medium.to(device=self.torch_device)
         rest = panel.phase(torch.zeros(1, *panel.shape, dtype=self.dtype, device=self.torch_device))
         self._schedules.clear()
+        self._shown = None
         self._schedules.append(_Schedule(-math.inf, 0.0, rest, torch.zeros_like(rest)))
 
     def show(self, levels: npt.NDArray[np.number], *, start_s: float, period_s: float) -> None:
         """Show patterns of grey levels, shape `(n, h, w)`, one every `period_s`; each gives a pulse."""
+        self._attached()
+        self._work_out()
+        self._shown = levels, start_s, period_s
+        pulses = np.asarray(start_s + period_s * np.arange(len(levels)), np.float64)
+        for listener in tuple(self._listeners):
+            listener(pulses)
+
+    def _work_out(self) -> None:
+        """Follow the patterns that were shown last; not before someone looks, so that showing takes no time."""
+        if self._shown is None:
+            return
+        (levels, start_s, period_s), self._shown = self._shown, None
         panel = self._attached()
         with torch.no_grad():
             fractions = torch.as_tensor(levels, device=self.torch_device).to(self.dtype) / self._levels
@@ -144,12 +160,12 @@ class OpticalTable(SimPlant):
                 follow = targets[:-1]
             appear = torch.cat([start[None], follow])
         self._schedules.append(_Schedule(start_s, period_s, targets, appear - targets))
-        pulses = np.asarray(start_s + period_s * np.arange(len(targets)), np.float64)
-        for listener in tuple(self._listeners):
-            listener(pulses)
+        while len(self._schedules) > 4 and sum(s.targets.numel() for s in self._schedules) > _KEPT_PIXELS:
+            self._schedules.popleft()
 
     def state(self) -> dict[str, object]:
         """See `SimPlant.state`: also the last pattern, and how far the crystal was from it."""
+        self._work_out()
         schedule = self._schedules[-1] if self._schedules else None
         if schedule is None:
             return super().state()
@@ -162,6 +178,7 @@ class OpticalTable(SimPlant):
     def restore(self, state: dict[str, Any]) -> None:
         """See `SimPlant.restore`."""
         super().restore(state)
+        self._shown = None
         shown = state.get("panel")
         if shown is not None:
             target, residue = (shown[key].to(self.torch_device, self.dtype) for key in ("target", "residue"))
@@ -173,6 +190,9 @@ class OpticalTable(SimPlant):
     @property
     def last_change_s(self) -> float:
         """Return when the last pattern appeared or will appear; -inf where none was shown."""
+        if self._shown is not None:
+            levels, start_s, period_s = self._shown
+            return start_s + (len(levels) - 1) * period_s
         schedule = self._schedules[-1]
         return schedule.start_s + schedule.last * schedule.period_s
 
@@ -197,6 +217,7 @@ class OpticalTable(SimPlant):
         Returns:
             Shape `(n, h, w)`.
         """
+        self._work_out()
         with torch.no_grad():
             schedule = self._schedules[-1]
             late: npt.NDArray[np.float64] = start_s - schedule.start_s
