@@ -212,12 +212,14 @@ class SlmCamera(System):
         """See `System.decode`."""
         (rows, columns), (high, wide) = self.config.decoder.bins, self._bin
         if isinstance(reading, np.ndarray) and np.issubdtype(reading.dtype, np.unsignedinteger):
-            # sums of counts are exact and fast; only they become floating-point numbers
-            kind = np.uint32 if high * wide * np.iinfo(reading.dtype).max < 2**32 else np.uint64
-            binned: A = reading.reshape(-1, rows, high, columns * wide).sum(2, dtype=kind)
-            binned = binned.reshape(-1, rows * columns, wide).sum(2, dtype=kind).astype(self.dtype)
-            binned *= self._scale / (high * wide)
-            binned -= self._black * self._scale
+            # whole numbers are summed along columns, exactly and without a copy; along rows by one product
+            largest = high * wide * np.iinfo(reading.dtype).max
+            sums = reading.reshape(-1, rows, high, columns * wide).sum(
+                2, dtype=np.uint32 if largest < 2**32 else np.uint64
+            )
+            kind = self.dtype if largest < 2**24 else np.dtype(np.float64)
+            means = sums.astype(kind).reshape(-1, wide) @ np.full(wide, self._scale / (high * wide), kind)
+            binned: A = (means - kind.type(self._black * self._scale)).reshape(-1, rows * columns)
             return binned
         binned = reading.reshape(-1, rows, high, columns, wide).mean((-3, -1))
         outputs: A = ((binned - self._black) * self._scale).reshape(-1, rows * columns)
@@ -234,14 +236,16 @@ class SlmCamera(System):
     def _prepare(self, drive: tuple[FloatArray, ...]) -> tuple[Pattern, ...]:
         slm = self._slm
         (turns,) = drive
-        levels = turns % 1 * slm.levels
+        levels = (turns - np.floor(turns)) * slm.levels
         if np.issubdtype(slm.dtype, np.integer):
-            # levels run round: what is nearer to `levels` than to `levels - 1` is level 0
-            levels = np.rint(levels) % slm.levels
+            levels = np.rint(levels)
+        # levels run round: what is nearer to `levels` than to `levels - 1`, or was rounded up to it, is level 0
+        levels[levels >= slm.levels] = 0
         n, (rows, columns), (high, wide) = len(turns), self.config.encoder.macropixels, self._block
-        wider = levels.astype(slm.dtype).reshape(n, rows, columns).repeat(wide, axis=2)
-        patterns = np.zeros((n, *slm.shape), slm.dtype)
-        patterns[self._area] = wider.repeat(high, axis=1) if high > 1 else wider
+        patterns = levels.astype(slm.dtype).reshape(n, rows, columns).repeat(wide, axis=2).repeat(high, axis=1)
+        if self._used is not None:
+            inside, patterns = patterns, np.zeros((n, *slm.shape), slm.dtype)
+            patterns[self._area] = inside
         return (patterns,)
 
     def _take(self, setpoints: Setpoints, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
