@@ -7,9 +7,10 @@ Run from the root of the repository: `PYTHONPATH=. python scripts/bench_overhead
 """
 
 import argparse
+import gc
 import statistics
+import sys
 import time
-import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -85,7 +86,9 @@ class InstantCamera(Instant, Camera):
         out[...] = self.frame
         numbers = self._taken + np.arange(len(out))
         self._taken += len(out)
-        return Stamps(len(out), self.exposure_s, numbers % 65536, self._first_s + 1e-3 * numbers)
+        return Stamps(
+            len(out), self.exposure_s, numbers % 65536, np.asarray(self._first_s + 1e-3 * numbers, np.float64)
+        )
 
 
 class InstantDac(Instant, DAC):
@@ -156,17 +159,16 @@ def bench_measure(rounds: int, grown: int) -> None:
         print(f"  {what:48s} {best / batch:8.2f} ({median / batch:8.2f})")
     over = (whole[0] - calls[0]) / batch, (whole[1] - calls[1]) / batch
     print(f"  overhead of measure over bare calls              {over[0]:8.2f} ({over[1]:8.2f})   allowed: 50")
-    tracemalloc.start()
     reports = []
     for _ in range(4):
         begin_s, shots = time.perf_counter(), 0
         while shots < grown // 4:
             system.measure(x, theta)
             shots += batch
-        reports.append(((time.perf_counter() - begin_s) / shots * 1e6, tracemalloc.get_traced_memory()[0]))
-    tracemalloc.stop()
+        gc.collect()
+        reports.append(((time.perf_counter() - begin_s) / shots * 1e6, sys.getallocatedblocks()))
     print(f"over {grown} shots, quarter by quarter: us a shot " + ", ".join(f"{t:.1f}" for t, _ in reports)
-          + "; memory in use " + ", ".join(f"{m / 1024:.0f} KiB" for _, m in reports))  # fmt: skip
+          + "; blocks of memory in use " + ", ".join(str(n) for _, n in reports))  # fmt: skip
 
 
 def bench_limits(rounds: int) -> None:

@@ -177,9 +177,7 @@ class TriggeredRun:
     def _new(self, steps: Ints, good: Flags) -> Pairs:
         readings = np.flatnonzero(good & ~self._told)
         if len(readings):
-            # of two good readings of one step, the first
-            _, first = np.unique(steps[readings], return_index=True)
-            readings = readings[np.sort(first)]
+            readings = _first_of_each(readings, steps[readings])
             readings = readings[~self._paired[steps[readings]]]
         chosen = steps[readings]
         self._paired[chosen] = True
@@ -205,8 +203,7 @@ def match_windows(stamps: Stamps, windows_s: Floats, error_s: float) -> tuple[Pa
     known = np.maximum(steps, 0)
     inside = (steps >= 0) & (end_s <= windows_s[known, 1] + _GRAIN_S)
     readings = np.flatnonzero(intact & inside)
-    _, first = np.unique(steps[readings], return_index=True)
-    readings = readings[np.sort(first)]
+    readings = _first_of_each(readings, steps[readings])
     faults = {
         "incomplete": int((~intact).sum()),
         "exposed before a pattern had settled or across a change": int((intact & ~inside).sum()),
@@ -214,3 +211,14 @@ def match_windows(stamps: Stamps, windows_s: Floats, error_s: float) -> tuple[Pa
     }
     wrong = ", ".join(f"{count} {what}" for what, count in faults.items() if count)
     return Pairs(readings, np.asarray(steps[readings], np.int64)), wrong
+
+
+def _first_of_each(readings: Ints, steps: Ints) -> Ints:
+    """Return, of several readings of one step, the first only."""
+    order = np.argsort(steps, kind="stable")
+    in_order = steps[order]
+    new = np.ones(len(order), bool)
+    new[1:] = in_order[1:] != in_order[:-1]
+    chosen = readings[order[new]]
+    chosen.sort()
+    return chosen
