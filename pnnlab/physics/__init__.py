@@ -15,35 +15,73 @@ from pnnlab.physics._memristor import (
     read_noise_std,
 )
 from pnnlab.physics._modulation import PhaseModulator
+from pnnlab.physics._pendulum import PendulumNetwork
 from pnnlab.physics._presets import MEMRISTOR_PRESETS, memristor_preset
 from pnnlab.physics._propagation import AngularSpectrum
+from pnnlab.physics._pulse_response import (
+    PULSE_PRESETS,
+    ConstantStep,
+    ExponentialStep,
+    LinearStep,
+    PulsedCells,
+    PulseResponse,
+    SoftBounds,
+    draw_cells,
+    pulse_preset,
+    symmetry_point,
+)
+from pnnlab.physics._pulsed import (
+    Pulses,
+    apply_pulses,
+    balanced_pulses,
+    coincidences,
+    fixed_pulses,
+    pulsed_update,
+)
 from pnnlab.physics._quantity import register_quantity
 from pnnlab.physics._wires import Wires, effective_conductance
 
 __all__ = [
     "MEMRISTOR_PRESETS",
+    "PULSE_PRESETS",
     "AngularSpectrum",
+    "ConstantStep",
     "Crossbar",
     "DifferentialPair",
+    "ExponentialStep",
     "FlickerNoise",
+    "LinearStep",
     "Memristor",
     "OscillatorNetwork",
+    "PendulumNetwork",
     "PhaseModulator",
     "PhaseScreens",
     "PowerLawDrift",
     "ProgrammedCells",
+    "PulseResponse",
+    "PulsedCells",
+    "Pulses",
     "Relaxation",
+    "SoftBounds",
     "TransmissionMatrix",
     "Wires",
+    "apply_pulses",
     "area_sum",
+    "balanced_pulses",
     "bin_mean",
+    "coincidences",
     "conductance_at",
+    "draw_cells",
     "effective_conductance",
     "expected_counts",
+    "fixed_pulses",
     "intensity",
     "memristor_preset",
     "multiply",
     "program",
+    "pulse_preset",
+    "pulsed_update",
     "read_noise_std",
     "register_quantity",
+    "symmetry_point",
 ]

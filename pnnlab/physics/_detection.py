@@ -18,7 +18,8 @@ def intensity(field: Tensor) -> Tensor:
     """
     if not field.is_complex():
         return field.square()
-    return field.real.square() + field.imag.square()
+    # Added in place: a third array of the size of a batch costs more than the arithmetic.
+    return field.real.square().addcmul_(field.imag, field.imag)
 
 
 def bin_mean(x: Tensor, block: int | tuple[int, int]) -> Tensor:
@@ -43,9 +44,13 @@ def bin_mean(x: Tensor, block: int | tuple[int, int]) -> Tensor:
         )
     if block_h == block_w == 1:
         return x
-    # Rows first: the sum then runs over whole rows, contiguous in memory.
-    rows = x.reshape(*x.shape[:-2], h // block_h, block_h, w).sum(-2)
-    return rows.reshape(*rows.shape[:-1], w // block_w, block_w).sum(-1) / (block_h * block_w)
+    # Rows first: the sum then runs over whole rows, contiguous in memory. Across columns a sum over a few neighbours
+    # is five times slower than a product with ones.
+    rows = x.unflatten(-2, (-1, block_h)).sum(-2)
+    if not (rows.is_floating_point() or rows.is_complex()):
+        rows = rows.to(torch.get_default_dtype())
+    means: Tensor = rows.unflatten(-1, (-1, block_w)) @ rows.new_full((block_w,), 1.0 / (block_h * block_w))
+    return means
 
 
 def area_sum(x: Tensor, areas: Tensor) -> Tensor:
@@ -98,7 +103,9 @@ def expected_counts(
     Returns:
         Mean reading in counts, shape `(..., h, w)`.
     """
-    counts = offset_counts + gain_counts_per_electron * (quantum_efficiency * photons + dark_electrons)
+    # What is the same for all exposures is put together first.
+    dark_counts = offset_counts + gain_counts_per_electron * dark_electrons
+    counts = dark_counts + (gain_counts_per_electron * quantum_efficiency) * photons
     if isinstance(saturation_counts, Tensor):
         return torch.minimum(counts, saturation_counts.to(counts.dtype))
     return counts.clamp(max=saturation_counts)

@@ -152,6 +152,7 @@ class PhaseScreens(nn.Module):
                 "distances, expected (n_screens, h, w) and n_screens + 1"
             )
         register_quantity(self, "screens_rad", screens_rad)
+        self._factors = Derived[Tensor]()
         self.padding = padding
         h, w = screens_rad.shape[-2:]
         self.spaces = nn.ModuleList(
@@ -248,11 +249,15 @@ class PhaseScreens(nn.Module):
         Returns:
             Complex amplitude in the output plane, shape `(..., h, w)`, type of the field.
         """
-        screens = self.screens_rad.to(field.real.dtype)
+        factors = self._factors.of((self.screens_rad,), field.dtype, lambda: self._compute_factors(field.dtype))
         field = self.spaces[0](field)
-        for screen, space in zip(torch.complex(screens.cos(), screens.sin()), self.spaces[1:], strict=True):
-            field = space(field * screen)
+        for factor, space in zip(factors, self.spaces[1:], strict=True):
+            field = space(field * factor)
         return field
+
+    def _compute_factors(self, dtype: torch.dtype) -> Tensor:
+        screens = self.screens_rad.to(dtype.to_real())
+        return torch.complex(screens.cos(), screens.sin())
 
     def _space(self, index: int) -> AngularSpectrum:
         space = self.spaces[index]

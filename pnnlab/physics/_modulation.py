@@ -85,6 +85,7 @@ class PhaseModulator(nn.Module):
         self.register_buffer("dead", dead)
         self._check(dead)
         self._taps = Derived[Tensor | None]()
+        self._lit_evenly = Derived[bool]()
 
     def forward(self, s: Tensor) -> Tensor:
         """Return the settled field behind the panel; see `phase` and `field`."""
@@ -104,14 +105,11 @@ class PhaseModulator(nn.Module):
             ValueError: If the drive has another grid.
         """
         self._check_grid("drive", s)
-        phase = 2.0 * math.pi * self.stroke.to(s.dtype) * s
-        if self.response_rad.numel():
-            coefficients = self.response_rad.to(s.dtype)
-            deviation = coefficients[0] * (math.pi * s).sin()
-            for k in range(1, len(coefficients)):
-                deviation = deviation + coefficients[k] * ((k + 1) * math.pi * s).sin()
-            phase = phase + self.response_gain.to(s.dtype) * deviation
-        phase = phase + self.flatness_rad.to(s.dtype)
+        # Maps of the panel are put together first: they are smaller than a batch of drives.
+        phase = torch.addcmul(self.flatness_rad.to(s.dtype), 2.0 * math.pi * self.stroke.to(s.dtype), s)
+        gain, coefficients = self.response_gain.to(s.dtype), self.response_rad.to(s.dtype)
+        for k in range(len(coefficients)):
+            phase = torch.addcmul(phase, gain * coefficients[k], ((k + 1) * math.pi * s).sin())
         if self.dead is None:
             return phase
         return torch.where(self.dead, self.dead_phase_rad.to(s.dtype), phase)
@@ -133,9 +131,12 @@ class PhaseModulator(nn.Module):
         if taps is not None:
             taps = taps.to(phase.dtype)
             phase = _average(_average(phase, taps, -2), taps, -1)
+        if self._is_lit_evenly():
+            return torch.complex(phase.cos(), phase.sin())
         amplitude, unmodulated = self.amplitude.to(phase.dtype), self.unmodulated.to(phase.dtype)
         modulated = amplitude * (1.0 - unmodulated)
-        return torch.complex(modulated * phase.cos() + amplitude * unmodulated, modulated * phase.sin())
+        in_phase = torch.addcmul(amplitude * unmodulated, modulated, phase.cos())
+        return torch.complex(in_phase, modulated * phase.sin())
 
     def extra_repr(self) -> str:
         """Return the grid for `repr`."""
@@ -166,6 +167,16 @@ class PhaseModulator(nn.Module):
             h, w = self.shape
             raise ValueError(f"PhaseModulator: {name} has shape {tuple(x.shape)}, expected (..., {h}, {w})")
 
+    def _is_lit_evenly(self) -> bool:
+        """Return whether all of every pixel modulates light of amplitude 1, and none of that is trained."""
+        quantities = (self.amplitude, self.unmodulated)
+        if any(quantity.requires_grad for quantity in quantities):
+            return False
+        # Kept, because the answer waits for the accelerator.
+        return self._lit_evenly.of(
+            quantities, None, lambda: bool((self.amplitude == 1).all() & ~self.unmodulated.any())
+        )
+
     def _compute_taps(self) -> Tensor | None:
         sigma = self.crosstalk_px
         reach = min(math.ceil(_KERNEL_REACH_SIGMAS * abs(float(sigma.detach()))), *self.shape)
@@ -184,5 +195,5 @@ def _average(x: Tensor, taps: Tensor, dim: int) -> Tensor:
     # Shifted sums: torch's conv2d on one channel is eight times slower on a CPU.
     mean = taps[0] * x
     for i in range(1, reach + 1):
-        mean = mean + taps[i] * (mirrored.narrow(dim, reach - i, n) + mirrored.narrow(dim, reach + i, n))
+        mean.addcmul_(taps[i], mirrored.narrow(dim, reach - i, n) + mirrored.narrow(dim, reach + i, n))
     return mean
