@@ -47,8 +47,7 @@ REFERENCE = "https://github.com/mcmahon-lab/Physics-Aware-Training"
 PATCHES, PATCH, CLASSES, BATCH = 16, 7, 10, 32
 DURATION, STEPS = 0.5, 3
 COUPLING_STD, NONLINEARITY_CHANGE, ANGLE_STD_RAD = 0.2, 0.1, 0.02
-REACH = 2.0
-"""Largest coupling and torque that can be set: with 2, a small step of a raw control moves a coupling by as much."""
+REACH = 2.0  # largest coupling and torque; with 2, a small step of a raw control moves a coupling by as much
 
 Images = tuple[Tensor, Tensor]
 Function = Callable[..., Tensor]
@@ -81,7 +80,7 @@ def patches(images: Tensor) -> Tensor:
 
 
 class PendulumTable(Device):
-    """Pendula that are released at set angles, and stop by themselves at the end to be read.
+    """Pendula that are released at set angles, not quite met, and read then and a moment later.
 
     Args:
         name: Of the device.
@@ -96,12 +95,12 @@ class PendulumTable(Device):
         self._generator = generator
 
     @torch.no_grad()
-    def swing(self, angles_rad: FloatArray, settings: FloatArray) -> FloatArray:
-        """Return the last angles in rad, shape `(batch, n)`, from the first and the rows of couplings and torques."""
+    def swing(self, angles_rad: FloatArray, settings: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return the first angles as they are read at the release, and the last ones, in rad, shape `(batch, n)`."""
         self._require(State.OPEN)
         start, springs = torch.from_numpy(angles_rad), torch.from_numpy(settings)
         start = start + ANGLE_STD_RAD * torch.randn(start.shape, generator=self._generator)
-        return cast(FloatArray, self.network(start, springs[:-1], springs[-1]).numpy())
+        return start.numpy(), self.network(start, springs[:-1], springs[-1]).numpy()
 
     def _open(self) -> None: ...
     def _close(self) -> None: ...
@@ -173,8 +172,8 @@ class Pendula(System):
     def _take(self, setpoints: object, wanted: npt.NDArray[np.int64], shots: Shots, tell: Callable[[], None]) -> str:
         angles, settings = cast(tuple[FloatArray, FloatArray], setpoints)
         begin_s = self.clock.now_s()
-        y = self._table.swing(angles[wanted], settings)
-        shots.drive[0][wanted], shots.drive[1][...] = angles[wanted], settings
+        shots.drive[0][wanted], y = self._table.swing(angles[wanted], settings)
+        shots.drive[1][...] = settings
         shots.put(wanted, y, wanted, begin_s)
         tell()
         return ""
@@ -372,8 +371,8 @@ def main() -> None:
     torch.set_num_threads(1)
     learn, judge = load_digits()
     n: int = args.pendula
-    racers = {"pnnlab": pnnlab_learner(n, 0)}
     trained: dict[str, Callable[[int], Learner]] = {"pnnlab": partial(pnnlab_learner, n)}
+    racers = {"pnnlab": pnnlab_learner(n, 0)}
     if args.reference is None:
         print(f"pnnlab alone; to compare: git clone {REFERENCE} PATH, and --reference PATH")
     else:
@@ -388,11 +387,10 @@ def main() -> None:
     print_times(race(racers, learn, args.rounds), f"a training step on {BATCH} images, {sizes}, 1 thread")
     for name, learner in trained.items() if args.epochs else ():
         for seed in args.seeds:
-            begin = time.perf_counter()
             found = accuracies(learner(seed), learn, judge, args.epochs)
             print(
-                f"{name}, seed {seed}: {args.epochs} epochs in {time.perf_counter() - begin:.0f} s, accuracy on the "
-                f"device {found[-1]:.1f} %, mean of the last three epochs {statistics.mean(found[-3:]):.1f} %"
+                f"{name}, seed {seed}: accuracy on the device {found[-1]:.1f} % after {args.epochs} epochs, "
+                f"mean of the last three {statistics.mean(found[-3:]):.1f} %"
             )
 
 

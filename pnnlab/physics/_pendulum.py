@@ -32,7 +32,7 @@ class PendulumNetwork(nn.Module):
 
     Integration is Nyström's method of fifth order with four evaluations of the forces a step: its error falls with the
     fifth power of the step. Over a `duration` of 0.5, with the springs of example 2 (100 and 1610 pendula) and 3 steps,
-    the root-mean-square error is 5e-6 and 5e-5 of the angles' change: a quarter of the error of the classical
+    the root-mean-square error is 5e-6 and 5e-5 of the angles' change: a fifth of the error of the classical
     Runge-Kutta method with 5 steps, with 12 evaluations instead of 20.
 
     Args:

@@ -137,7 +137,7 @@ class PulseResponse:
         name: Short name, as `"ecram-tang-2018"`.
         source: Publication and what was left out.
         law: How the step depends on the weight.
-        step: Mean size of one step.
+        step: Mean size of one step before the law's factor, in the stronger direction.
         low: Mean lower bound, below 0.
         high: Mean upper bound, above 0.
         asymmetry: Part by which the down step is smaller than the up step; negative: the up step is.
@@ -174,6 +174,14 @@ class PulseResponse:
         spreads = (self.step_spread, self.asymmetry_spread, self.low_spread, self.high_spread, self.cycle_std)
         if not min(spreads) >= 0.0:
             raise ValueError(f"{self.name}: the smallest spread is {min(spreads):g}, expected none below 0")
+
+    @property
+    def mean_step(self) -> float:
+        """Mean of the up and the down step of a mean cell at weight zero: the step that pulses count on."""
+        zero, low, high = torch.tensor([0.0, self.low, self.high], dtype=torch.float64)
+        up, down = self.law.factors(zero, PulsedCells(self, zero, zero, low, high, zero, zero))
+        total = (1.0 + min(self.asymmetry, 0.0)) * up + (1.0 - max(self.asymmetry, 0.0)) * down
+        return 0.5 * self.step * float(total)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def fixed_pulses(
         x: Inputs of the rows, shape `(batch, n_rows)`, finite.
         d: Errors of the columns (the gradient of the loss with respect to the product), shape `(batch, n_cols)`.
         lr: Learning rate, at least 0, in the unit of the weight over that of x times d.
-        step: Size of one step for which the mean is right, as `PulseResponse.step`.
+        step: Size of one step for which the mean is right, as `PulseResponse.mean_step`.
         generator: Source of the randomness, on x's torch device.
         n_slots: Length of every sample's stream.
 
@@ -160,12 +160,12 @@ def apply_pulses(
             f"{cells.response.name}: {int((~inside).sum())} of {w.numel()} weights lie outside their cells' bounds; "
             "clamp the weights to the cells' low and high before the first update"
         )
-    if order == "sequential":
-        return _sequential(w, pulses, cells, generator)
     n_met = ((pulses.rows != 0).sum(-1) * (pulses.columns != 0).sum(-1)).sum()
     if n_met < _SPARSE * w.numel():
-        return _sparse(w, pulses, cells, generator)
-    return _step(w, *coincidences(pulses), cells, generator)
+        return _sparse(w, pulses, cells, generator, order)
+    if order == "frozen":
+        return _step(w, *coincidences(pulses), cells, generator)
+    return _slot_by_slot(w, pulses, cells, generator)
 
 
 def pulsed_update(
@@ -197,7 +197,7 @@ def pulsed_update(
         SetpointError: x, d, w and cells do not fit each other, or w lies outside the cells' bounds.
         ValueError: The learning rate or `max_slots` is out of range.
     """
-    pulses = balanced_pulses(x, d, lr=lr, step=cells.response.step, generator=generator, max_slots=max_slots)
+    pulses = balanced_pulses(x, d, lr=lr, step=cells.response.mean_step, generator=generator, max_slots=max_slots)
     return apply_pulses(w, pulses, cells, generator=generator, order=order)
 
 
@@ -232,19 +232,46 @@ def _stream(sign_of: Tensor, probability: Tensor, sample: Tensor, generator: tor
     return torch.cat(parts)
 
 
-def _sequential(w: Tensor, pulses: Pulses, cells: PulsedCells, generator: torch.Generator) -> Tensor:
+def _slot_by_slot(w: Tensor, pulses: Pulses, cells: PulsedCells, generator: torch.Generator) -> Tensor:
     w, stack = w.clone(), torch.stack(cells.tensors())
     for row, column in zip(pulses.rows, pulses.columns, strict=True):
         i, j = row.nonzero(), column.nonzero().squeeze(-1)
         if i.numel() and j.numel():
-            direction = row[i] * column[j]
-            met = PulsedCells(cells.response, *stack[:, i, j])
-            w[i, j] = _step(w[i, j], direction > 0, direction < 0, met, generator)
+            up = row[i] == column[j]
+            w[i, j] = _step(w[i, j], up, ~up, PulsedCells(cells.response, *stack[:, i, j]), generator)
     return w
 
 
-def _sparse(w: Tensor, pulses: Pulses, cells: PulsedCells, generator: torch.Generator) -> Tensor:
-    """Return what a frozen batch gives, by way of a list of all coincidences."""
+def _sparse(
+    w: Tensor,
+    pulses: Pulses,
+    cells: PulsedCells,
+    generator: torch.Generator,
+    order: Literal["frozen", "sequential"],
+) -> Tensor:
+    """Apply few pulses by way of a list of their coincidences, touching no other cell."""
+    cell, up = _meetings(pulses)
+    met, meeting, n_steps = torch.unique(cell, return_inverse=True, return_counts=True)
+    after = w.flatten().clone()
+    parts = [tensor.flatten() for tensor in cells.tensors()]
+    if order == "frozen":
+        n_up = torch.bincount(meeting[up], minlength=len(met))
+        mine = PulsedCells(cells.response, *(part[met] for part in parts))
+        after[met] = _step(after[met], n_up, n_steps - n_up, mine, generator)
+        return after.view_as(w)
+    # the list is in the order of the slots: each turn takes, from every cell, the first step that is left
+    by_cell = meeting.argsort(stable=True)
+    first = torch.repeat_interleave(n_steps.cumsum(0) - n_steps, n_steps)
+    turn = torch.arange(len(cell), device=w.device) - first
+    for k in range(int(n_steps.max()) if len(met) else 0):
+        now = by_cell[turn == k]
+        mine = PulsedCells(cells.response, *(part[cell[now]] for part in parts))
+        after[cell[now]] = _step(after[cell[now]], up[now], ~up[now], mine, generator)
+    return after.view_as(w)
+
+
+def _meetings(pulses: Pulses) -> tuple[Tensor, Tensor]:
+    """Return the cell of each coincidence (row times number of columns plus column) and whether it steps up."""
     slot, i = pulses.rows.nonzero(as_tuple=True)
     column_slot, j = pulses.columns.nonzero(as_tuple=True)
     # a row's pulse meets each of the column pulses of its slot, which follow each other in their list
@@ -252,14 +279,9 @@ def _sparse(w: Tensor, pulses: Pulses, cells: PulsedCells, generator: torch.Gene
     n_partners, first_partner = n_columns[slot], (n_columns.cumsum(0) - n_columns)[slot]
     first_meeting = n_partners.cumsum(0) - n_partners
     row_pulse = torch.repeat_interleave(n_partners)
-    column_pulse = torch.arange(len(row_pulse), device=w.device) + (first_partner - first_meeting)[row_pulse]
+    column_pulse = torch.arange(len(row_pulse), device=slot.device) + (first_partner - first_meeting)[row_pulse]
     up = pulses.rows[slot, i][row_pulse] == pulses.columns[column_slot, j][column_pulse]
-    met, meeting = torch.unique(i[row_pulse] * w.shape[1] + j[column_pulse], return_inverse=True)
-    n_up, n_down = (torch.bincount(meeting[part], minlength=len(met)) for part in (up, ~up))
-    after = w.flatten().clone()
-    parts = PulsedCells(cells.response, *(tensor.flatten()[met] for tensor in cells.tensors()))
-    after[met] = _step(after[met], n_up, n_down, parts, generator)
-    return after.view_as(w)
+    return i[row_pulse] * pulses.columns.shape[1] + j[column_pulse], up
 
 
 def _coded(stream: Tensor) -> Tensor:

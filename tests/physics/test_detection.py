@@ -36,6 +36,11 @@ def test_bins_are_means_of_blocks(block: int | tuple[int, int], size: tuple[int,
     np.testing.assert_allclose(bin_mean(x, block).numpy(), expected, rtol=1e-12)
 
 
+def test_bins_of_counts_are_means_too() -> None:
+    counts = torch.arange(24, dtype=torch.uint8).reshape(4, 6)
+    torch.testing.assert_close(bin_mean(counts, (2, 3)), bin_mean(counts.float(), (2, 3)))
+
+
 @pytest.mark.parametrize("block", [4, (2, 3), 0])
 def test_bins_that_do_not_tile_are_refused(block: int | tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="do not tile"):

@@ -215,6 +215,15 @@ class TestPhaseScreens:
         assert {name for name, _ in medium.named_parameters()} == {"screens_rad", "spaces.0.distance_m"}
         assert all(p.grad is not None and bool(p.grad.any()) for p in medium.parameters())
 
+    def test_changed_screens_are_noticed(self) -> None:
+        medium, field = screens(seeded()), random_phases(64, 64)
+        before = medium(field)
+        medium.screens_rad.neg_()
+        after = medium(field)
+        assert correlation(before, after) < 0.9
+        medium.screens_rad.neg_()
+        torch.testing.assert_close(medium(field), before)
+
     def test_single_precision_agrees_with_double(self) -> None:
         medium, field = screens(seeded()), random_phases(64, 64)
         single = medium(field.to(torch.complex64))
@@ -227,6 +236,27 @@ class TestPhaseScreens:
             PhaseScreens(torch.zeros(2, 8, 8), pitch_m=PITCH_M, wavelength_m=WAVELENGTH_M, distances_m=[1e-3, 1e-3])
         with pytest.raises(ValueError, match="strength is -1"):
             screens(seeded()).perturbed(-1.0, seeded())
+
+
+def test_everything_stays_on_the_device_of_the_quantities() -> None:
+    # Tensors without values stand for an accelerator's: they refuse to meet a tensor of the processor.
+    trained = {name: nn.Parameter(torch.tensor(1e-3).double()) for name in ("first", "last")}
+    thin = PhaseScreens(
+        nn.Parameter(torch.zeros(1, 16, 16)),
+        pitch_m=PITCH_M,
+        wavelength_m=WAVELENGTH_M,
+        distances_m=list(trained.values()),
+        padding=3,
+    )
+    for space in thin.spaces:
+        # Trained quantities are never looked at to see whether they act.
+        space.offset_m, space.tilt_rad = (nn.Parameter(torch.zeros(2).double()) for _ in range(2))
+    matrix = TransmissionMatrix.random((4, 4), (3, 3), generator=seeded())
+    for medium in (thin, TransmissionMatrix(nn.Parameter(matrix.matrix), in_shape=(4, 4), out_shape=(3, 3))):
+        field = torch.zeros(2, 16, 16, dtype=torch.complex64, device="meta", requires_grad=True)
+        output = medium.to("meta")(field)
+        intensity(output).sum().backward()
+        assert {x.device.type for x in (output, field.grad, *(p.grad for p in medium.parameters()))} == {"meta"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -161,6 +161,29 @@ def test_changed_crosstalk_is_noticed() -> None:
     torch.testing.assert_close(panel(s), PhaseModulator((8, 8), crosstalk_px=0.7)(s))
 
 
+def test_changed_illumination_is_noticed() -> None:
+    s, panel = uniform(8, 8), PhaseModulator((8, 8))
+    before = panel(s)
+    panel.amplitude.fill_(2.0)
+    torch.testing.assert_close(panel(s), 2 * before)
+    panel.amplitude.fill_(1.0)
+    panel.unmodulated.fill_(0.25)
+    torch.testing.assert_close(panel(s), 0.75 * before + 0.25)
+
+
+def test_everything_stays_on_the_device_of_the_quantities() -> None:
+    # Tensors without values stand for an accelerator's: they refuse to meet a tensor of the processor. The crosstalk
+    # stays behind, because the reach of its kernel is a number of the host.
+    maps = {name: nn.Parameter(torch.rand(6, 8)) for name in ("amplitude", "flatness_rad", "response_gain", "stroke")}
+    panel = PhaseModulator((6, 8), response_rad=(0.2, 0.1), dead=torch.zeros(6, 8, dtype=torch.bool), **maps)
+    panel = panel.to("meta")
+    panel.crosstalk_px = torch.tensor(0.7)
+    s = torch.zeros(3, 6, 8, device="meta", requires_grad=True)
+    output = panel(s)
+    intensity(output).sum().backward()
+    assert {x.device.type for x in (output, s.grad, *(p.grad for p in panel.parameters()))} == {"meta"}
+
+
 def test_parameters_train_and_numbers_do_not() -> None:
     panel = PhaseModulator((4, 4), stroke=nn.Parameter(torch.tensor(1.0)), flatness_rad=nn.Parameter(torch.zeros(4, 4)))
     assert {name for name, _ in panel.named_parameters()} == {"stroke", "flatness_rad"}

@@ -174,10 +174,15 @@ def test_noise_of_many_pulses_adds_in_quadrature() -> None:
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
-def test_sequential_pulses_are_those_of_a_loop_over_cells(law: object) -> None:
-    cells = draw_cells(replace(spread(law), step=0.1), 6, 5, seeded(), dtype=torch.float64)
-    w = 0.2 * torch.randn(6, 5, generator=seeded(4), dtype=torch.float64)
-    pulses = streams(80, 6, 5)
+@pytest.mark.parametrize(("n_slots", "n_rows", "n_cols", "chance"), [(80, 6, 5, 0.4), (20, 40, 50, 0.05)], ids=str)
+def test_sequential_pulses_are_those_of_a_loop_over_cells(
+    law: object, n_slots: int, n_rows: int, n_cols: int, chance: float
+) -> None:
+    cells = draw_cells(replace(spread(law), step=0.1), n_rows, n_cols, seeded(), dtype=torch.float64)
+    w = 0.2 * torch.randn(n_rows, n_cols, generator=seeded(4), dtype=torch.float64)
+    pulses = streams(n_slots, n_rows, n_cols, chance)
+    n_steps = sum(coincidences(pulses))
+    assert (n_steps > 1).any(), "the test should step a cell again"
     found = apply_pulses(w, pulses, cells, generator=seeded(), order="sequential")
     np.testing.assert_allclose(found.numpy(), one_pulse_after_another(w, pulses, cells), rtol=1e-12, atol=1e-14)
 
@@ -339,6 +344,18 @@ def test_cells_are_spread_as_the_response_says() -> None:
     assert (skewed.step_up / 0.01).log().std().item() == pytest.approx(0.1, rel=5.0 / (math.sqrt(2.0) * n))
     other = draw_cells(replace(response, step_spread=0.0), n, n, seeded(), dtype=torch.float64)
     assert torch.equal(other.high, cells.high), "switching one spread off leaves the others' numbers"
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
+def test_the_step_that_pulses_count_on_is_that_at_zero(law: object) -> None:
+    response = ideal(law, asymmetry=0.2, low=-0.8)
+    cells = draw_cells(response, 1, 1, seeded(), dtype=torch.float64)
+    zero = torch.zeros(1, 1, dtype=torch.float64)
+    ends = [
+        one_pulse_after_another(zero, Pulses(torch.ones(1, 1), torch.tensor([[sign]]), torch.tensor(0)), cells).item()
+        for sign in (1, -1)
+    ]
+    assert response.mean_step == pytest.approx(0.5 * (ends[0] - ends[1]), rel=1e-12)
 
 
 def test_an_array_learns_a_linear_map() -> None:
