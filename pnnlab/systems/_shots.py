@@ -67,6 +67,8 @@ class Shots:
         self.start_s = self.end_s = 0.0
         self._missing = np.ones(batch, bool)
         self._edges = np.cumsum((0, *chunks)).tolist()
+        self.n_measured = 0
+        """Shots that have their readings."""
         self.ready = 0
         """Chunks that are complete, with all before them."""
 
@@ -88,6 +90,7 @@ class Shots:
         self.y[shots] = y
         self.tokens[shots] = tokens
         self.exposed_s[shots] = exposed_s
+        self.n_measured += int(self._missing[shots].sum())
         self._missing[shots] = False
         while self.ready < len(self.chunks):
             begin, end = self._edges[self.ready], self._edges[self.ready + 1]

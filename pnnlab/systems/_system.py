@@ -83,7 +83,7 @@ class System(ABC):
         facilities: What the bench lends it.
 
     Attributes:
-        n_shots: Shots that were measured.
+        n_shots: Shots that have a reading which is proven to be theirs.
         n_retaken: Shots that had to be taken again, because no reading was proven to be theirs.
 
     Mutable: `submit` and `measure` count shots.
@@ -297,9 +297,15 @@ class System(ABC):
     def _measure(self, setpoints: Setpoints, shots: Shots, tell: Callable[[], None]) -> None:
         """Take all shots, and again those without a proven reading; runs in the devices' thread."""
         shots.start_s = self.clock.now_s()
-        wanted = shots.missing
+        wanted, before = shots.missing, self.n_shots
+
+        def count_and_tell() -> None:
+            # whoever fetches the last chunk finds it counted
+            self.n_shots = before + shots.n_measured
+            tell()
+
         for attempt in range(self.config.retakes + 1):
-            fault = self._take(setpoints, wanted, shots, tell)
+            fault = self._take(setpoints, wanted, shots, count_and_tell)
             wanted = shots.missing
             shots.end_s = self.clock.now_s()
             if not len(wanted):
@@ -314,7 +320,6 @@ class System(ABC):
                 f"after {self.config.retakes + 1} attempts; the last one: {fault}; look at trigger line, exposure and "
                 f"settling (`pnnlab calibrate status`), or allow more `retakes`"
             )
-        self.n_shots += len(shots)
 
     def _check(self, x: FloatArray, theta: FloatArray) -> None:
         batch = len(x) if x.ndim else 0

@@ -50,6 +50,7 @@ class SimPlant:
         self.clock = clock
         self.seed = seed
         self._noise: dict[str, np.random.Generator] = {}
+        self._torch_noise: dict[str, torch.Generator] = {}
         self._noise_seed = seed
 
     @property
@@ -72,24 +73,43 @@ class SimPlant:
             self._noise[who] = np.random.default_rng(_mix(self._noise_seed, who))
         return self._noise[who]
 
+    def torch_noise(self, who: str) -> torch.Generator:
+        """Return the running noise source of one part for tensors on the plant's torch device."""
+        if who not in self._torch_noise:
+            seed = _mix(self._noise_seed, f"torch {who}")
+            self._torch_noise[who] = torch.Generator(self.torch_device).manual_seed(seed)
+        return self._torch_noise[who]
+
     def reseed(self, seed: int) -> None:
         """See `pnnlab.devices.Plant.reseed`."""
         self._noise_seed = seed
         self._noise.clear()
+        self._torch_noise.clear()
 
     def state(self) -> dict[str, object]:
         """See `pnnlab.devices.Plant.state`."""
         generators = {who: generator.bit_generator.state for who, generator in self._noise.items()}
-        return {"noise_seed": self._noise_seed, "generators": generators}
+        torch_generators = {who: generator.get_state() for who, generator in self._torch_noise.items()}
+        return {"noise_seed": self._noise_seed, "generators": generators, "torch_generators": torch_generators}
 
     def restore(self, state: dict[str, object]) -> None:
         """See `pnnlab.devices.Plant.restore`."""
-        seed, generators = state["noise_seed"], state["generators"]
-        if not isinstance(seed, int) or not isinstance(generators, dict):
+        seed, generators, torch_generators = (
+            state.get(key) for key in ("noise_seed", "generators", "torch_generators")
+        )
+        if not (isinstance(seed, int) and isinstance(generators, dict) and isinstance(torch_generators, dict)):
             raise DeviceError(f"{self.name}: the saved state is none of this plant's; start a new run")
         self.reseed(seed)
         for who, saved in generators.items():
             self.noise(str(who)).bit_generator.state = saved
+        for who, saved in torch_generators.items():
+            generator = self.torch_noise(str(who))
+            if saved.shape != generator.get_state().shape:
+                raise DeviceError(
+                    f"{self.name}: the saved noise source of {who} is none of the torch device {self.torch_device}; "
+                    "resume on the kind of device that the run began on"
+                )
+            generator.set_state(saved)
 
 
 def plant_of(device: Device, kind: type[T]) -> T:

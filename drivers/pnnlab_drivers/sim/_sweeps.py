@@ -13,15 +13,12 @@ Advance = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """From a drive, shape `(batch, n, n_in)`, and a state, shape `(batch, state_size)`, to the samples that were taken in
 each of the n steps, shape `(batch, n, k, n_out)`, and the state after them."""
 
-_PRICE: Final = 70.0
-"""Time of one step of a batch of one over what each further segment adds to it: 5 us over 0.07 us, measured on one core
-of a server for 16 oscillators; the best number of segments depends on its square root only."""
 _CHECKS: Final = 8
 """How often a segment that is run again looks whether it has come back to the trajectory known so far."""
 
 
 def run_in_segments(
-    advance: Advance, drive: Tensor, state: Tensor, *, memory_steps: float, tolerance: float
+    advance: Advance, drive: Tensor, state: Tensor, *, memory_steps: float, price: float, tolerance: float
 ) -> tuple[Tensor, Tensor]:
     """Drive a system with memory step after step, many stretches of time at once.
 
@@ -38,6 +35,8 @@ def run_in_segments(
         drive: Shape `(n, n_in)`.
         state: Shape `(1, state_size)`.
         memory_steps: About how many steps the system remembers to within the tolerance; only the speed depends on it.
+        price: Time of one step of a batch of one over what each further segment adds to it; only the speed depends on
+            it, and on its square root.
         tolerance: Largest difference between where a segment began and where the one before it ended, over the
             largest entry of any state.
 
@@ -45,7 +44,7 @@ def run_in_segments(
         Samples, shape `(n, k, n_out)`, and the state after the last step, shape `(1, state_size)`.
     """
     n = len(drive)
-    n_segments = _count_segments(n, memory_steps)
+    n_segments = _count_segments(n, memory_steps, price)
     head, length = n % n_segments, n // n_segments
     parts: list[Tensor] = []
     if head:
@@ -53,16 +52,16 @@ def run_in_segments(
         parts.append(samples[0])
     drive = drive[head:]
     if n_segments > 1:
-        sweeps = _Sweeps(advance, drive.unflatten(0, (n_segments, length)), state)
+        sweeps = _Sweeps(advance, drive.unflatten(0, (n_segments, length)), state, price)
         if sweeps.settle(tolerance):
             return torch.cat([*parts, sweeps.samples.flatten(0, 1)]), sweeps.ends[-1:, -1]
     samples, state = advance(drive[None], state)
     return torch.cat([*parts, samples[0]]), state
 
 
-def _count_segments(n: int, memory_steps: float) -> int:
+def _count_segments(n: int, memory_steps: float, price: float) -> int:
     """Return the number of segments that is fastest: (n / segments + memory) steps of a batch of that many."""
-    best = math.sqrt(n * _PRICE / max(memory_steps, 1.0))
+    best = math.sqrt(n * price / max(memory_steps, 1.0))
     # fewer than three gain nothing: the second sweep costs as much as the plain loop
     least, most = max(3, math.ceil(best / 1.4)), min(n // 4, math.floor(best * 1.4))
     if most < least:
@@ -74,9 +73,9 @@ def _count_segments(n: int, memory_steps: float) -> int:
 class _Sweeps:
     """Segments of a trajectory; `settle` makes them fit together."""
 
-    def __init__(self, advance: Advance, drive: Tensor, state: Tensor) -> None:
+    def __init__(self, advance: Advance, drive: Tensor, state: Tensor, price: float) -> None:
         n_segments, length = drive.shape[:2]
-        self._advance, self._drive, self._state = advance, drive, state
+        self._advance, self._drive, self._state, self._price = advance, drive, state, price
         n_chunks = min(_CHECKS, length)
         self._edges = [length * k // n_chunks for k in range(n_chunks + 1)]
         self._starts = torch.zeros(n_segments, state.shape[-1], dtype=state.dtype, device=state.device)
@@ -105,7 +104,7 @@ class _Sweeps:
             if not len(wrong):
                 break
             excess = float(gap.max() / limit)
-            together = together and _is_worth_it(len(wrong), excess, before)
+            together = together and _is_worth_it(len(wrong), excess, before, self._price)
             before = excess
             self._run_again(wrong if together else wrong[:1], starts, limit)
         return True
@@ -123,17 +122,18 @@ class _Sweeps:
             segments, present = segments[away], present[away]
 
 
-def _is_worth_it(n_wrong: int, excess: float, before: float) -> bool:
+def _is_worth_it(n_wrong: int, excess: float, before: float, price: float) -> bool:
     """Return whether sweeping over all wrong segments is faster than running one after the other.
 
     Args:
         n_wrong: Segments that began at a wrong state.
         excess: By which factor the worst of them missed the tolerance.
         before: That factor one sweep before.
+        price: See `run_in_segments`.
     """
     if excess >= before:
         return False
     if math.isinf(before):
         return True
     sweeps_left = math.log(excess) / math.log(before / excess)
-    return sweeps_left * (1 + n_wrong / _PRICE) < n_wrong
+    return sweeps_left * (1 + n_wrong / price) < n_wrong

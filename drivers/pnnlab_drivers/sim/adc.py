@@ -1,6 +1,6 @@
 """A simulated analog-to-digital converter."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -8,16 +8,20 @@ import torch
 from pydantic import Field
 
 from pnnlab.devices import ADC, DeviceOptions, Identity, SettingValue, Stamps, Trigger
-from pnnlab.errors import AcquisitionError, SetpointError
+from pnnlab.errors import SetpointError
 from pnnlab.quantities import Hertz, Seconds, Volts
 from pnnlab_drivers.sim._converter import Converter
 from pnnlab_drivers.sim._plant import plant_of
-from pnnlab_drivers.sim.circuit_board import CircuitBoard
+from pnnlab_drivers.sim._triggered_run import SensorOptions, TriggeredRun
+from pnnlab_drivers.sim.circuit_board import CircuitBoard, SampledRecord
 
 __all__ = ["SimAdc"]
 
+_AHEAD: Final = 1 << 16
+"""Samples that the circuit is followed into the future at most: many at once are faster than block by block."""
 
-class SimAdcOptions(DeviceOptions):
+
+class SimAdcOptions(SensorOptions):
     """The options of the driver `sim-adc`.
 
     Attributes:
@@ -33,8 +37,9 @@ class SimAdcOptions(DeviceOptions):
         inl_lsb: Largest integral nonlinearity of each channel, in codes.
         noise_rms_v: Root mean square of the noise of a sample.
         noise: Scales it; 0 switches it off.
-        counter_modulus: The record counter returns to zero after this many records.
         serial: What the converter reports.
+
+    What it tells of its records, and what goes wrong with them, is in `SensorOptions`.
     """
 
     bits: int = Field(default=16, ge=2, le=24)
@@ -48,7 +53,6 @@ class SimAdcOptions(DeviceOptions):
     inl_lsb: float = Field(default=0.0, ge=0)
     noise_rms_v: Volts = 0.0
     noise: float = Field(default=1.0, ge=0)
-    counter_modulus: int = Field(default=65536, ge=2)
     serial: str = "SIM-ADC-1"
 
 
@@ -91,14 +95,14 @@ class SimAdc(ADC):
         return super().dtype if self.options.quantised else np.dtype(np.float64)
 
     @property
-    def counter_modulus(self) -> int:
+    def counter_modulus(self) -> int | None:
         """See `Sensor.counter_modulus`."""
-        return self.options.counter_modulus
+        return self.options.counter_modulus if self.options.counts else None
 
     @property
-    def stamp_error_s(self) -> float:
-        """See `Sensor.stamp_error_s`: stamps are exact, and said to be right to a microsecond."""
-        return 1e-6
+    def stamp_error_s(self) -> float | None:
+        """See `Sensor.stamp_error_s`."""
+        return self.options.stamp_error_s if self.options.stamps else None
 
     def expected(self, volts: torch.Tensor) -> torch.Tensor:
         """See `pnnlab.devices.Oracle`: records of single shots, each from a circuit at rest.
@@ -133,10 +137,6 @@ class SimAdc(ADC):
         )  # fmt: skip
         self._rate_hz = board.sample_rate_hz
         self._counter = 0
-        self._starts: list[float] = []
-        self._taken = 0
-        self._armed_trigger: Trigger | None = None
-        self._running = False
 
     def _identify(self) -> Identity:
         return Identity("pnnlab", "simulated ADC", self.options.serial, "1")
@@ -153,75 +153,64 @@ class SimAdc(ADC):
             "n_channels": self.n_channels, "max_rate_hz": self.max_rate_hz, "delay_s": self.options.delay_s,
         }  # fmt: skip
 
-    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int:
+    def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int | None:
         delay_s = self.options.delay_s
         if delay_s is not None and delay_s * rate_hz > 1 + 1e-9:
             raise SetpointError(
                 f"{self.name}: {rate_hz:g} samples/s are asked for with an aperture delay of {delay_s:g} s, allowed is "
                 f"up to {1 / delay_s:g} Hz; sample more slowly; nothing was sent"
             )
-        self._wanted, self._n_samples, self._rate_hz, self._armed_trigger = n, n_samples, rate_hz, trigger
-        self._starts, self._taken, self._running = [], 0, False
-        return self._counter % self.options.counter_modulus
+        self._rate_hz, self._record_s = rate_hz, n_samples / rate_hz
+        self._ticks_s = np.arange(n_samples) / rate_hz + self._delay_s(rate_hz)
+        self._trigger_line = trigger is Trigger.HARDWARE
+        self._sampled: dict[float, SampledRecord] = {}
+        self._run = TriggeredRun(
+            self.name, "record", n, trigger, clock=self.clock, options=self.options,
+            noise=self._board.noise(f"adc {self.name} records"), first=self._counter,
+            duration_s=self._record_s, busy_s=self._record_s, ahead=max(_AHEAD // n_samples, 1),
+            advice="start the waveform after the ADC, make it as long as all records",
+        )  # fmt: skip
+        return self._run.first_counter
 
     def _start(self) -> None:
-        self._running = True
-        if self._armed_trigger is Trigger.INTERNAL:
-            starts_s = self.clock.now_s() + self._record_s * np.arange(self._wanted)
-            self._begin_at(np.asarray(starts_s, np.float64))
-        elif self._armed_trigger is Trigger.HARDWARE:
-            self._board.listen(self._begin_at, every_s=self._record_s)
+        self._run.start()
+        if self._trigger_line:
+            self._board.listen(self._run, every_s=self._record_s)
 
     def _trigger(self) -> None:
-        if not self._running or self._armed_trigger is not Trigger.SOFTWARE:
-            raise AcquisitionError(
-                f"{self.name}: it does not listen to software triggers now; arm and start it for them"
-            )
-        self._begin_at(np.array([self.clock.now_s()]))
-
-    def _begin_at(self, times_s: npt.NDArray[np.float64]) -> None:
-        for time_s in times_s.tolist():
-            # rounding of a sum of records must not lose the one that follows at once
-            free = not self._starts or time_s >= self._starts[-1] + self._record_s * (1 - 1e-6)
-            if free and len(self._starts) < self._wanted:
-                self._starts.append(time_s)
+        self._run.trigger()
 
     def _wait(self, timeout_s: float) -> None:
-        done, until_s = self._due(self._wanted, timeout_s)
-        self.clock.sleep_until(until_s)
-        if done < self._wanted:
-            raise AcquisitionError(
-                f"{self.name}: record {done + 1} of the run is not there after {timeout_s:g} s; {self._note()}"
-            )
+        self._run.wait(timeout_s)
 
     def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        due = self._taken + len(out)
-        there, until_s = self._due(due, timeout_s)
-        n = there - self._taken
-        starts_s = np.array(self._starts[self._taken : self._taken + n])
-        self._taken += n
-        if not n:
-            self.clock.sleep_until(until_s)
-            return Stamps(0, self._record_s, np.zeros(0, np.int64), starts_s, note=self._note())
-        ticks_s = np.arange(self._n_samples) / self._rate_hz + self._delay_s(self._rate_hz)
-        volts = self._board.sample((starts_s[:, None] + ticks_s).ravel())
-        out[:n] = self._digitise(volts).reshape(n, *out.shape[1:])
-        # what happens until then is decided already: computing it takes none of the bench's time
-        self.clock.sleep_until(until_s)
-        counters = (self._counter + np.arange(n)) % self.options.counter_modulus
-        self._counter += n
-        return Stamps(n, self._record_s, counters, starts_s, note="" if n == len(out) else self._note())
+        starts_s, stamps = self._run.read(
+            out, timeout_s, observe=self._observe, convert=self._convert,
+            revision=lambda: self._board.course.revision,
+        )  # fmt: skip
+        self._board.records.extend(self._sampled[start_s] for start_s in starts_s.tolist())
+        return stamps
 
     def _disarm(self) -> None:
-        if self._armed_trigger is Trigger.HARDWARE and self._running:
-            self._board.unlisten(self._begin_at)
-        self._armed_trigger, self._running = None, False
+        self._board.unlisten(self._run)
+        self._counter = self._run.end()
+        self._board.course.rewind(self.clock.now_s())
 
     # Samples
 
-    @property
-    def _record_s(self) -> float:
-        return self._n_samples / self._rate_hz
+    def _observe(self, starts_s: npt.NDArray[np.float64]) -> torch.Tensor:
+        """Return what is at the inputs during records, shape `(n, n_samples, n_channels)`."""
+        times_s = starts_s[:, None] + self._ticks_s
+        volts = self._board.course.foresee(times_s.ravel())
+        return volts.reshape(*times_s.shape, -1)
+
+    def _convert(
+        self, starts_s: npt.NDArray[np.float64], counters: npt.NDArray[np.int64], volts: torch.Tensor
+    ) -> npt.NDArray[np.floating]:
+        """Return records, same shape, and take note of what they have truly sampled."""
+        for start_s, counter in zip(starts_s.tolist(), counters.tolist(), strict=True):
+            self._sampled[start_s] = self._board.sampled(self.name, counter, start_s, self._record_s)
+        return self._digitise(volts.flatten(0, 1) * self._board.gain_at(float(starts_s[0]))).reshape(volts.shape)
 
     @property
     def _top_v(self) -> float:
@@ -241,18 +230,3 @@ class SimAdc(ADC):
         if options.quantised:
             return self._converter.nearest(measured)
         return np.clip(measured, self._converter.low, self._converter.high, out=measured)
-
-    def _due(self, n: int, timeout_s: float) -> tuple[int, float]:
-        """Return how many of `n` records of the run will be there within `timeout_s`, and when a wait for all ends."""
-        deadline_s = self.clock.now_s() + timeout_s
-        ready_s = [start_s + self._record_s for start_s in self._starts[:n]]
-        there = sum(time_s <= deadline_s for time_s in ready_s)
-        return there, ready_s[n - 1] if there == n else deadline_s
-
-    def _note(self) -> str:
-        busy_s = self._record_s
-        return (
-            f"{len(self._starts)} of {self._wanted} {self._armed_trigger} triggers came; "
-            "start the waveform after the ADC, and "
-            f"make it as long as all records, of {busy_s:g} s each"
-        )

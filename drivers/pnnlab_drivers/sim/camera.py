@@ -10,10 +10,16 @@ from pydantic import Field
 from pnnlab.devices import Camera, DeviceOptions, Identity, Limits, RegionOfInterest, SettingValue, Stamps, Trigger
 from pnnlab.errors import AcquisitionError
 from pnnlab.quantities import Seconds
+from pnnlab_drivers.sim._detector import Detector
+from pnnlab_drivers.sim._faults import CameraFaults, Transport, TriggerLine
+from pnnlab_drivers.sim._frame_queue import ARRIVAL, Arrivals, FrameQueue
+from pnnlab_drivers.sim._frame_run import FrameRun, RunPlan
 from pnnlab_drivers.sim._plant import plant_of
 from pnnlab_drivers.sim.optical_table import OpticalTable
 
 __all__ = ["SimCamera"]
+
+Pixels = npt.NDArray[np.number]
 
 
 class SimCameraOptions(DeviceOptions):
@@ -32,7 +38,14 @@ class SimCameraOptions(DeviceOptions):
         exposure_s: Exposure after opening.
         exposure_range_s: Shortest and longest exposure.
         readout_s: From the end of an exposure to the next.
+        counts: Whether frames are numbered.
         counter_modulus: The frame counter returns to zero after this many frames.
+        restarts_counter: Whether each run begins with number 0; otherwise the counter runs on from an unknown number.
+        stamps: Whether frames have time stamps.
+        stamp_error_s: Largest error of a time stamp; errors are drawn evenly up to there.
+        stale_frames: So many frames from before a run come before its own: a queue that cannot be emptied.
+        queue_frames: Frames that wait unread at most; further ones are lost.
+        faults: What goes wrong, and how often; see `CameraFaults`.
         serial: What the camera reports.
     """
 
@@ -48,15 +61,23 @@ class SimCameraOptions(DeviceOptions):
     exposure_s: Seconds = 2e-3
     exposure_range_s: tuple[Seconds, Seconds] = (10e-6, 10.0)
     readout_s: Seconds = 1e-3
+    counts: bool = True
     counter_modulus: int = Field(default=65536, ge=2)
+    restarts_counter: bool = True
+    stamps: bool = True
+    stamp_error_s: Seconds = Field(default=0.0, ge=0)
+    stale_frames: int = Field(default=0, ge=0)
+    queue_frames: int = Field(default=1_000_000, ge=1)
+    faults: CameraFaults = CameraFaults()
     serial: str = "SIM-CAM-1"
 
 
 class SimCamera(Camera):
     """A global-shutter sensor behind the medium of an `OpticalTable`.
 
-    Photo-electrons are Poisson with the mean of the light that the exposure integrated, plus dark signal; read noise is
-    Gaussian; counts saturate at the top of the bit depth (EMVA 1288, release 4.0, section 2: the linear camera model).
+    Counts follow the linear camera model, see `Detector`; the light is what the exposure integrated. What truly
+    happened to each frame, whatever the camera tells of it, is on the table's record (`OpticalTable.exposures`,
+    `OpticalTable.deliveries`).
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimCameraOptions
@@ -104,24 +125,42 @@ class SimCamera(Camera):
         return self._roi
 
     @property
-    def counter_modulus(self) -> int:
+    def counter_modulus(self) -> int | None:
         """See `Sensor.counter_modulus`."""
-        return self.options.counter_modulus
+        return self.options.counter_modulus if self.options.counts else None
 
     @property
-    def stamp_error_s(self) -> float:
-        """See `Sensor.stamp_error_s`: stamps are exact, and said to be right to a microsecond."""
-        return 1e-6
+    def stamp_error_s(self) -> float | None:
+        """See `Sensor.stamp_error_s`; a microsecond at the least."""
+        return max(self.options.stamp_error_s, 1e-6) if self.options.stamps else None
+
+    @property
+    def stale_readings(self) -> int:
+        """See `Sensor.stale_readings`."""
+        return self.options.stale_frames
 
     def expected(self, levels: torch.Tensor) -> torch.Tensor:
         """See `pnnlab.devices.Oracle`: counts of settled grey levels, shape `(batch, h, w)`, before rounding."""
-        options = self.options
-        photons = self._table.settled(levels, self._exposure_s, options.sensor)
-        electrons = photons * options.quantum_efficiency + options.dark_electrons_per_s * self._exposure_s
-        counts = electrons * options.gain_counts_per_electron + options.offset_counts
-        roi = self._roi
-        cut = counts[..., roi.top : roi.top + roi.height, roi.left : roi.left + roi.width]
-        return cut.clamp(0, 2**options.bit_depth - 1).to(levels.device, levels.dtype)
+        photons = self._cut(self._table.settled(levels, self._exposure_s, self.options.sensor))
+        return self._detector.expected(photons, self._exposure_s).to(levels.device, levels.dtype)
+
+    def simulate(self, levels: torch.Tensor) -> torch.Tensor:
+        """Return one frame of each settled pattern, computed on the plant's torch device without a detour to the host.
+
+        For studies that need many frames of large panels: no time passes, nothing is armed or recorded, and none of
+        the faults happens.
+
+        Args:
+            levels: Grey levels, shape `(batch, h, w)`.
+
+        Returns:
+            Counts with noise, rounding and saturation, shape `(batch, h, w)` of the region of interest, in the plant's
+            floating-point type and on its device.
+        """
+        with torch.no_grad():
+            photons = self._cut(self._table.settled(levels, self._exposure_s, self.options.sensor))
+            noise = self._table.torch_noise(f"camera {self.name} simulate")
+            return self._detector.read(photons, self._exposure_s, noise)
 
     # Hooks
 
@@ -129,13 +168,25 @@ class SimCamera(Camera):
         return {"exposure": Limits(*self.options.exposure_range_s)}
 
     def _open(self) -> None:
+        options = self.options
         self._table = plant_of(self, OpticalTable)
-        self._exposure_s = self.options.exposure_s
-        self._roi = RegionOfInterest(0, 0, *self.options.sensor)
-        self._counter = 0
-        self._starts: list[float] = []
-        self._taken = 0
-        self._armed_trigger: Trigger | None = None
+        self._exposure_s = options.exposure_s
+        self._roi = RegionOfInterest(0, 0, *options.sensor)
+        self._detector = Detector(
+            quantum_efficiency=options.quantum_efficiency, gain=options.gain_counts_per_electron,
+            offset_counts=options.offset_counts, dark_electrons_per_s=options.dark_electrons_per_s,
+            read_noise_electrons=options.read_noise_electrons, noise=options.noise,
+            top_counts=2**options.bit_depth - 1, quantised=options.quantised,
+        )  # fmt: skip
+        self._n_exposed = 0
+        if not options.restarts_counter:
+            # a camera that was on before anybody looked
+            who = self._table.specimen(f"camera {self.name} counter")
+            self._n_exposed = int(torch.randint(options.counter_modulus, (), generator=who))
+        self._queue = FrameQueue(options.queue_frames)
+        self._run: FrameRun | None = None
+        self._kept: dict[int, Pixels] = {}
+        self._former: Arrivals = np.zeros(0, ARRIVAL)
 
     def _identify(self) -> Identity:
         return Identity("pnnlab", "simulated camera", self.options.serial, "1")
@@ -155,100 +206,128 @@ class SimCamera(Camera):
 
     def _configure(self, exposure_s: float | None, roi: RegionOfInterest | None) -> None:
         self._exposure_s = self._exposure_s if exposure_s is None else exposure_s
-        self._roi = self._roi if roi is None else roi
+        if roi is not None and roi != self._roi:
+            # buffers of another size are new ones
+            self._roi, self._former, self._kept = roi, self._former[:0], {}
 
-    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> int:
-        self._wanted, self._armed_trigger, self._delay_s = n, trigger, delay_s
-        self._starts, self._taken, self._running = [], 0, False
-        return self._counter % self.options.counter_modulus
+    def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> int | None:
+        options, table = self.options, self._table
+        if options.restarts_counter:
+            self._n_exposed = 0
+        plan = RunPlan(
+            self.name, n, trigger, delay_s=delay_s, exposure_s=self._exposure_s, readout_s=self.readout_s,
+            height=self._roi.height, first_counter=self._n_exposed, counter_modulus=options.counter_modulus,
+            stamp_error_s=options.stamp_error_s if options.stamps else 0.0,
+        )  # fmt: skip
+
+        def chance(fault: str) -> np.random.Generator:
+            return table.noise(f"camera {self.name} {fault}")
+
+        transport = Transport(options.faults, chance, plan.height)
+        self._queue.restart(self._former)
+        self._run = FrameRun(plan, table, self._queue, TriggerLine(options.faults, chance), transport)
+        return 0 if options.counts and options.restarts_counter else None
 
     def _start(self) -> None:
-        self._running = True
-        if self._armed_trigger is Trigger.INTERNAL:
-            period_s = self._exposure_s + self.readout_s
-            now_s = self.clock.now_s()
-            self._starts = [now_s + k * period_s for k in range(self._wanted)]
-        elif self._armed_trigger is Trigger.HARDWARE:
-            self._table.listen(self._on_pulses)
+        with self._table.lock:
+            self._armed().start(self.clock.now_s())
 
     def _trigger(self) -> None:
-        if not self._running or self._armed_trigger is not Trigger.SOFTWARE:
+        run = self._armed()
+        if not run.running or run.plan.trigger is not Trigger.SOFTWARE:
             raise AcquisitionError(
                 f"{self.name}: it does not listen to software triggers now; arm and start it for them"
             )
-        self._expose_at(np.array([self.clock.now_s()]))
-
-    def _on_pulses(self, times_s: npt.NDArray[np.float64]) -> None:
-        self._expose_at(times_s + self._delay_s)
-
-    def _expose_at(self, starts_s: npt.NDArray[np.float64]) -> None:
-        busy_s = self._exposure_s + self.readout_s
-        for start_s in starts_s.tolist():
-            # a trigger that comes while the sensor is busy is lost, as on a real one
-            free = not self._starts or start_s >= self._starts[-1] + busy_s * (1 - 1e-9)
-            if free and len(self._starts) < self._wanted:
-                self._starts.append(start_s)
+        with self._table.lock:
+            run.fire(self.clock.now_s())
 
     def _wait(self, timeout_s: float) -> None:
-        done, until_s = self._due(self._wanted, timeout_s)
-        self.clock.sleep_until(until_s)
-        if done < self._wanted:
-            raise AcquisitionError(
-                f"{self.name}: frame {done + 1} of the run is not there after {timeout_s:g} s; {self._note()}"
-            )
+        run, deadline_s = self._armed(), self.clock.now_s() + timeout_s
+        self.clock.sleep_until(min(run.done_s, deadline_s))
+        if run.done_s > deadline_s:
+            raise AcquisitionError(f"{self.name}: after {timeout_s:g} s the run is not done: {run.lateness()}")
 
-    def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        due = self._taken + len(out)
-        there, until_s = self._due(due, timeout_s)
-        n = there - self._taken
-        starts_s = np.array(self._starts[self._taken : self._taken + n])
-        self._taken += n
-        if not n:
-            self.clock.sleep_until(until_s)
-            return Stamps(0, self._exposure_s, np.zeros(0, np.int64), starts_s, note=self._note())
-        roi = self._roi
-        photons = self._table.expose(starts_s, self._exposure_s, self.options.sensor)
-        cut = photons[:, roi.top : roi.top + roi.height, roi.left : roi.left + roi.width]
-        out[:n] = self._digitise(cut.cpu().numpy())
-        # what happens until then is decided already: computing it takes none of the bench's time
-        self.clock.sleep_until(until_s)
-        counters = (self._counter + np.arange(n)) % self.options.counter_modulus
-        self._counter += n
-        return Stamps(n, self._exposure_s, counters, starts_s, note="" if n == len(out) else self._note())
-
-    def _digitise(self, photons: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        options, noise = self.options, self._table.noise(f"camera {self.name}")
-        mean = photons * options.quantum_efficiency
-        mean += options.dark_electrons_per_s * self._exposure_s
-        electrons: npt.NDArray[np.floating] = mean
-        if options.noise:
-            drawn = noise.poisson(mean)
-            electrons = mean + options.noise * (drawn - mean)
-            if options.read_noise_electrons:
-                sigma = options.noise * options.read_noise_electrons
-                electrons += sigma * noise.standard_normal(mean.shape, dtype=np.float32)
-        counts = electrons * options.gain_counts_per_electron
-        counts += options.offset_counts
-        if options.quantised:
-            np.rint(counts, out=counts)
-        return np.clip(counts, 0, 2**options.bit_depth - 1, out=counts)
-
-    def _due(self, n: int, timeout_s: float) -> tuple[int, float]:
-        """Return how many of `n` frames of the run will be there within `timeout_s`, and when a wait for all ends."""
-        deadline_s = self.clock.now_s() + timeout_s
-        ready_s = [start_s + self._exposure_s + self.readout_s for start_s in self._starts[:n]]
-        there = sum(time_s <= deadline_s for time_s in ready_s)
-        return there, ready_s[n - 1] if there == n else deadline_s
-
-    def _note(self) -> str:
-        busy_s = self._exposure_s + self.readout_s
-        return (
-            f"{len(self._starts)} of {self._wanted} {self._armed_trigger} triggers came; "
-            "look at the trigger line, and whether triggers come faster than exposure and read-out "
-            f"allow ({busy_s:g} s)"
-        )
+    def _read(self, out: Pixels, timeout_s: float) -> Stamps:
+        run, table, queue, n = self._armed(), self._table, self._queue, len(out)
+        begin_s = self.clock.now_s()
+        deadline_s = begin_s + timeout_s
+        with table.lock:
+            queue.admit(begin_s)
+            frames = queue.due(n, deadline_s)
+        while True:
+            # computed before they are there: on a paced bench this takes none of the hardware's time
+            noise, seen = table.torch_noise(f"camera {self.name}").get_state(), table.version
+            kept = self._develop(frames, out)
+            self.clock.sleep_until(float(frames["ready_s"][-1]) if len(frames) == n else deadline_s)
+            with table.lock:
+                known, frames = frames, queue.due(n, deadline_s)
+                if table.version == seen and np.array_equal(frames, known):
+                    queue.take(len(frames))
+                    table.log.deliver(frames["number"].tolist())
+                    break
+            # somebody changed the panel or triggered meanwhile
+            table.torch_noise(f"camera {self.name}").set_state(noise)
+        self._kept = kept
+        note = "" if len(frames) == n else run.lateness()
+        intact = frames["rows"] == run.plan.height
+        return Stamps(
+            len(frames), run.plan.exposure_s, note=note, intact=None if intact.all() else intact,
+            counters=frames["counter"].copy() if self.options.counts else None,
+            start_s=frames["stamp_s"].copy() if self.options.stamps else None,
+        )  # fmt: skip
 
     def _disarm(self) -> None:
-        if self._armed_trigger is Trigger.HARDWARE and self._running:
-            self._table.unlisten(self._on_pulses)
-        self._armed_trigger, self._running = None, False
+        run, now_s = self._armed(), self.clock.now_s()
+        with self._table.lock:
+            run.end(now_s)
+            self._queue.admit(now_s)
+        self._n_exposed += run.n_begun
+        if self.options.stale_frames:
+            self._former = self._queue.newest(self.options.stale_frames, now_s)
+            rows = np.zeros((len(self._former), *self._roi.shape), self.dtype)
+            self._kept = self._develop(self._former, rows)
+        self._run = None
+
+    # Pictures
+
+    def _armed(self) -> FrameRun:
+        if self._run is None:
+            raise AcquisitionError(f"{self.name}: no run is armed")
+        return self._run
+
+    def _cut(self, photons: torch.Tensor) -> torch.Tensor:
+        roi = self._roi
+        return photons[..., roi.top : roi.top + roi.height, roi.left : roi.left + roi.width]
+
+    def _develop(self, frames: Arrivals, out: Pixels) -> dict[int, Pixels]:
+        """Fill the first rows of `out` with what frames show; return pictures that may be wanted again."""
+        again = self.options.stale_frames + (self.options.faults.repeat > 0)
+        kept = dict(self._kept)
+        whole = not again and bool((frames["rows"] == self._roi.height).all())
+        if whole:
+            self._picture(frames["start_s"], out[: len(frames)])
+            return kept
+        _, first = np.unique(frames["number"], return_index=True)
+        new = [k for k in sorted(first.tolist()) if int(frames["number"][k]) not in kept]
+        pictures = np.empty((len(new), *out.shape[1:]), out.dtype)
+        self._picture(frames["start_s"][new], pictures)
+        taken = dict(zip(new, pictures, strict=True))
+        for k, (frame, row) in enumerate(zip(frames, out, strict=False)):
+            number, height = int(frame["number"]), int(frame["rows"])
+            if k not in taken:
+                row[...] = kept[number]
+                continue
+            row[:height] = taken[k][:height]
+            if frame["blank"]:
+                row[height:] = 0
+            if again:
+                kept[number] = row.copy()
+        return {number: kept[number] for number in list(kept)[len(kept) - again :]} if again else kept
+
+    def _picture(self, starts_s: npt.NDArray[np.float64], out: Pixels) -> None:
+        """Fill rows with what exposures show."""
+        if not len(out):
+            return
+        with torch.no_grad():
+            photons = self._cut(self._table.expose(starts_s, self._exposure_s, self.options.sensor))
+            self._detector.read_into(out, photons, self._exposure_s, self._table.torch_noise(f"camera {self.name}"))

@@ -1,34 +1,33 @@
 """A board of nonlinear oscillators between a DAC and an ADC."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import ClassVar, Final, TypedDict, cast
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from pnnlab.devices import Clock
-from pnnlab.errors import AcquisitionError, DeviceError
+from pnnlab.errors import DeviceError
 from pnnlab.physics import OscillatorNetwork
 from pnnlab.quantities import FrozenModel, Hertz, Volts
 from pnnlab_drivers.sim._circuit import RunningCircuit
+from pnnlab_drivers.sim._course import Course
 from pnnlab_drivers.sim._plant import PlantOptions, SimPlant
-from pnnlab_drivers.sim._steps import TICKS, Cut, cut_steps
+from pnnlab_drivers.sim._steps import TICKS, Cut
+from pnnlab_drivers.sim._triggered_run import TriggerInput
+from pnnlab_drivers.sim._waveforms import UNNUMBERED, FloatArray, Waveform
 
-__all__ = ["CircuitBoard"]
+__all__ = ["CircuitBoard", "SampledRecord"]
 
-_KEPT: Final = 4096
-"""Waveforms and constant voltages that stay known until an ADC asks for them."""
-_KEPT_ROWS: Final = 1 << 20
-"""Samples in all of them; a waveform may have more."""
+_RECORDS: Final = 100_000
+"""Records whose truth is kept; older ones are forgotten."""
 
-FloatArray = npt.NDArray[np.floating]
 Transfer = Callable[[Tensor], Tensor]
-Listener = Callable[[npt.NDArray[np.float64]], None]
 
 
 class NetworkDesign(FrozenModel):
@@ -80,25 +79,26 @@ class CircuitBoardOptions(PlantOptions):
     gain_walk_per_sqrt_s: float = Field(default=0.0, ge=0)
 
 
-@dataclass(frozen=True)
-class _Waveform:
-    """What the DAC puts out from `start_s` on: a new row every `period_s`, the last one until the next waveform."""
+@dataclass(frozen=True, slots=True)
+class SampledRecord:
+    """What a record that came from an ADC has sampled: the truth, which no device tells.
 
+    Attributes:
+        adc: Whose record it is.
+        counter: Its number, modulo the ADC's modulus, whether the ADC tells it or not.
+        start_s: Bench time at which it began.
+        end_s: When it ended.
+        tokens: Setpoints of the DAC that were at the inputs meanwhile, in their order, each with the seconds it was
+            there; -1 for voltages that are no setpoint.
+        offset_s: For how long the first of them had been there when the record began: its place in a waveform.
+    """
+
+    adc: str
+    counter: int
     start_s: float
-    period_s: float
-    volts: Tensor  # (n, n_in): at the output
-    shown_v: FloatArray  # (n, n_in): as the DAC reports it
-
-    def step_at(self, time_s: float) -> int:
-        """Return the row that is out just after `time_s`."""
-        return min(max(math.floor((time_s - self.start_s) / self.period_s + 0.5 / TICKS), 0), len(self.volts) - 1)
-
-
-class _SavedWaveform(TypedDict):
-    start_s: float
-    period_s: float
-    volts: Tensor
-    shown_v: Tensor
+    end_s: float
+    tokens: tuple[tuple[int, float], ...]
+    offset_s: float
 
 
 class CircuitBoard(SimPlant):
@@ -125,12 +125,15 @@ class CircuitBoard(SimPlant):
         specimen = nominal.perturbed(spread, self.specimen("components"))
         substep_s = 1 / (design.sample_rate_hz * design.substeps)
         self._circuit = RunningCircuit(specimen.to(self.torch_device), substep_s=substep_s)
-        self._listeners: dict[Listener, float] = {}
+        self._inputs: dict[TriggerInput, float] = {}
         self._transfer: Transfer | None = None
         self._driven = False
-        self._known_s = self._gain_s = clock.now_s()
+        self._begin_s = self._gain_s = clock.now_s()
         self._gain = 1.0
-        self._waveforms = [self._constant(np.zeros(design.inputs), np.zeros(design.inputs), self._known_s)]
+        rest = self._constant(np.zeros(design.inputs), np.zeros(design.inputs), self._begin_s, UNNUMBERED)
+        self.course = Course(name, self._circuit, rest, clock)
+        self.records: deque[SampledRecord] = deque(maxlen=_RECORDS)
+        """What the records that were read have truly sampled, in the order in which they came."""
 
     # For the DAC
 
@@ -157,67 +160,79 @@ class CircuitBoard(SimPlant):
         """
         self._transfer = transfer
         if not self._driven:
-            start = self._waveforms[0]
-            self._waveforms = [replace(start, volts=transfer(self._tensor(start.shown_v)))]
+            shown_v = np.zeros(self.n_inputs)
+            volts = transfer(self._tensor(shown_v)).cpu().numpy()
+            self.course.put(self._constant(volts, shown_v, self._begin_s, UNNUMBERED))
 
-    def hold(self, volts: FloatArray, shown_v: FloatArray, *, start_s: float) -> None:
-        """Put constant voltages on the inputs; shapes `(n_in,)`, what is there and what the DAC reports, in V."""
-        self._put(self._constant(volts, shown_v, start_s))
+    def hold(self, volts: FloatArray, shown_v: FloatArray, *, start_s: float, token: int = UNNUMBERED) -> None:
+        """Put constant voltages on the inputs.
 
-    def play(self, volts: FloatArray, shown_v: FloatArray, *, start_s: float, period_s: float) -> None:
+        Args:
+            volts: What is there, shape `(n_in,)`, in V.
+            shown_v: What the DAC reports, same shape.
+            start_s: From when on.
+            token: The DAC's setpoint.
+        """
+        self._driven = True
+        self.course.put(self._constant(volts, shown_v, start_s, token))
+
+    def play(
+        self, volts: FloatArray, shown_v: FloatArray, *, start_s: float, period_s: float, token: int = UNNUMBERED
+    ) -> None:
         """Put a waveform on the inputs, shapes `(n, n_in)` as for `hold`, a row every `period_s`; see `listen`."""
-        self._put(_Waveform(start_s, period_s, self._tensor(volts), shown_v.copy()))
-        for listener, every_s in tuple(self._listeners.items()):
+        self._driven = True
+        self.course.put(Waveform(start_s, period_s, self._tensor(volts), shown_v.copy(), token))
+        for listener, every_s in tuple(self._inputs.items()):
             n_pulses = max(math.ceil(len(volts) * period_s / every_s - 1e-6), 1)
-            listener(np.asarray(start_s + every_s * np.arange(n_pulses), np.float64))
+            listener.begin(np.asarray(start_s + every_s * np.arange(n_pulses), np.float64))
+
+    def stop(self, time_s: float) -> None:
+        """Abandon what is played: the inputs stay where they are then, and pulses after that do not come."""
+        self.course.stop(time_s)
+        for listener in tuple(self._inputs):
+            listener.withdraw(time_s)
 
     def shown_at(self, time_s: float) -> FloatArray:
         """Return the voltages that the DAC reports at one time, shape `(n_in,)`."""
-        for waveform in reversed(self._waveforms):
-            if time_s >= waveform.start_s:
-                row: FloatArray = waveform.shown_v[waveform.step_at(time_s)].copy()
-                return row
-        raise AcquisitionError(f"{self.name}: the inputs at {time_s:g} s are no longer known; ask sooner")
+        waveform = self.course.waveform_at(time_s)
+        row: FloatArray = waveform.shown_v[waveform.step_at(time_s)].copy()
+        return row
 
     # For the ADC
 
-    def listen(self, listener: Listener, *, every_s: float) -> None:
+    def listen(self, listener: TriggerInput, *, every_s: float) -> None:
         """Wire a trigger input to the DAC's marker output.
 
         Args:
-            listener: Gets the times of pulses: one when a waveform starts, and one every `every_s` while it plays.
+            listener: Gets the times of pulses: one when a waveform starts, and one every `every_s` while it plays. They
+                are told when it starts, and those that will not come after all when it is abandoned.
             every_s: What the marker is set to, the length of a record.
         """
-        self._listeners[listener] = every_s
+        self._inputs[listener] = every_s
 
-    def unlisten(self, listener: Listener) -> None:
-        """Undo `listen`."""
-        del self._listeners[listener]
+    def unlisten(self, listener: TriggerInput) -> None:
+        """Undo `listen`, if it was done."""
+        self._inputs.pop(listener, None)
 
     def pulse(self, time_s: float) -> None:
         """Make one edge on the trigger line, as from another source than the DAC."""
-        for listener in tuple(self._listeners):
-            listener(np.array([time_s]))
+        for listener in tuple(self._inputs):
+            listener.begin(np.array([time_s]))
 
-    def sample(self, times_s: npt.NDArray[np.float64]) -> Tensor:
-        """Return the outputs at increasing times in V, shape `(n, n_out)`.
+    def sampled(self, adc: str, counter: int, start_s: float, duration_s: float) -> SampledRecord:
+        """Return what a record has sampled; its waveforms must still be known."""
+        tokens = self.course.tokens_between(start_s, start_s + duration_s)
+        offset_s = start_s - self.course.waveform_at(start_s).start_s
+        return SampledRecord(adc, counter, start_s, start_s + duration_s, tokens, offset_s)
 
-        Raises:
-            AcquisitionError: A time has been passed before.
-            DeviceError: The circuit has run away.
-        """
-        if times_s[0] < self._known_s - 1e-9:
-            raise AcquisitionError(
-                f"{self.name}: samples from {times_s[0]:g} s on are asked for, the circuit has been followed to "
-                f"{self._known_s:g} s already and does not run backwards; read records in the order of time"
-            )
-        with torch.inference_mode():
-            samples = torch.cat(list(self._follow(times_s, float(times_s[-1]))))
-        if not bool(torch.isfinite(self._circuit.state_v).all()):
-            raise DeviceError(
-                f"{self.name}: the circuit has run away; drive it less, or choose a `cubic` of at least 0"
-            )
-        return samples.clone() * self._walked_gain(float(times_s[0]))
+    def gain_at(self, time_s: float) -> float:
+        """Return the outputs' common gain, walked on to a moment."""
+        if self.options.gain_walk_per_sqrt_s:
+            passed_s = max(time_s - self._gain_s, 0.0)
+            step = self.options.gain_walk_per_sqrt_s * math.sqrt(passed_s)
+            self._gain += step * float(self.noise("gain").standard_normal())
+            self._gain_s = time_s
+        return self._gain
 
     def settled(self, volts: Tensor, *, period_s: float, delay_s: float) -> Tensor:
         """Return the outputs of single shots from rest, differentiably.
@@ -240,79 +255,20 @@ class CircuitBoard(SimPlant):
 
     def state(self) -> dict[str, object]:
         """See `pnnlab.devices.Plant.state`."""
-        waveforms = [
-            {
-                "start_s": w.start_s, "period_s": w.period_s, "volts": w.volts.clone(),
-                "shown_v": torch.as_tensor(w.shown_v).clone(),
-            }
-            for w in self._waveforms
-        ]  # fmt: skip
-        return super().state() | {
-            "circuit_v": self._circuit.state_v.clone(), "known_s": self._known_s, "waveforms": waveforms,
-            "gain": self._gain, "gain_s": self._gain_s,
-        }  # fmt: skip
+        return super().state() | self.course.state() | {"gain": self._gain, "gain_s": self._gain_s}
 
     def restore(self, state: dict[str, object]) -> None:
         """See `pnnlab.devices.Plant.restore`."""
         super().restore(state)
-        circuit = cast(Tensor, state["circuit_v"])
-        if circuit.shape != self._circuit.state_v.shape:
-            raise DeviceError(
-                f"{self.name}: the saved state is that of a circuit with {circuit.shape[-1]} variables, this one "
-                f"has {self._circuit.state_v.shape[-1]}; start a new run"
-            )
-        self._circuit.state_v = circuit.to(self._circuit.state_v).clone()
-        self._known_s = cast(float, state["known_s"])
+        self.course.restore(state)
         self._gain, self._gain_s = cast(float, state["gain"]), cast(float, state["gain_s"])
-        self._waveforms = [
-            _Waveform(w["start_s"], w["period_s"], self._tensor(w["volts"]).clone(), w["shown_v"].numpy().copy())
-            for w in cast("list[_SavedWaveform]", state["waveforms"])
-        ]
         self._driven = True
 
-    # The circuit
+    # Arrays
 
-    def _put(self, waveform: _Waveform) -> None:
-        self._waveforms.append(waveform)
-        while len(self._waveforms) > _KEPT or sum(len(w.volts) for w in self._waveforms[:-1]) > _KEPT_ROWS:
-            with torch.inference_mode():
-                list(self._follow(np.empty(0), self._waveforms[1].start_s))
-            del self._waveforms[0]
-        self._driven = True
+    def _constant(self, volts: FloatArray, shown_v: FloatArray, start_s: float, token: int) -> Waveform:
+        period_s = 1 / self.sample_rate_hz
+        return Waveform(start_s, period_s, self._tensor(volts[None]), shown_v[None].copy(), token)
 
-    def _constant(self, volts: FloatArray, shown_v: FloatArray, start_s: float) -> _Waveform:
-        return _Waveform(start_s, 1 / self.sample_rate_hz, self._tensor(volts[None]), shown_v[None].copy())
-
-    def _tensor(self, values: FloatArray | Tensor) -> Tensor:
+    def _tensor(self, values: FloatArray) -> Tensor:
         return torch.as_tensor(values, dtype=self.dtype, device=self.torch_device)
-
-    def _walked_gain(self, time_s: float) -> float:
-        if self.options.gain_walk_per_sqrt_s:
-            passed_s = max(time_s - self._gain_s, 0.0)
-            step = self.options.gain_walk_per_sqrt_s * math.sqrt(passed_s)
-            self._gain += step * float(self.noise("gain").standard_normal())
-            self._gain_s = time_s
-        return self._gain
-
-    def _follow(self, times_s: npt.NDArray[np.float64], end_s: float) -> Iterator[Tensor]:
-        """Run the circuit to `end_s` and yield the outputs at times up to then, in pieces of shape `(n, n_out)`."""
-        taken = 0
-        while self._known_s < end_s or taken < len(times_s):
-            waveform = self._waveforms[0]
-            last = len(self._waveforms) == 1 or self._waveforms[1].start_s >= end_s
-            stop_s = end_s if last else self._waveforms[1].start_s
-
-            def ticks(moments_s: npt.NDArray[np.float64], waveform: _Waveform = waveform) -> npt.NDArray[np.int64]:
-                return np.rint((moments_s - waveform.start_s) / waveform.period_s * TICKS).astype(np.int64)
-
-            begin, end = (int(t) for t in ticks(np.array([max(self._known_s, waveform.start_s), stop_s])))
-            # a sample that rounding has put onto the very beginning is taken one tick later
-            samples = np.maximum(ticks(times_s[taken:]), begin + 1)
-            samples = samples if last else samples[: np.searchsorted(samples, end, side="right")]
-            taken += len(samples)
-            for step, n_steps, cut in cut_steps(begin, max(end, int(samples[-1])) if len(samples) else end, samples):
-                rows = (step, step + n_steps)
-                yield self._circuit.run(waveform.volts, rows, cut, waveform.period_s).flatten(0, 1)
-            self._known_s = max(self._known_s, stop_s)
-            if not last:
-                self._waveforms.pop(0)

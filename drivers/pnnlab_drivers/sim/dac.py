@@ -1,22 +1,24 @@
 """A simulated digital-to-analog converter."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pnnlab.devices import DAC, DeviceOptions, Identity, Limits, SettingValue, Trigger
 from pnnlab.errors import AcquisitionError
-from pnnlab.quantities import Hertz, Volts
+from pnnlab.quantities import Hertz, Seconds, Volts
 from pnnlab_drivers.sim._converter import Converter
 from pnnlab_drivers.sim._plant import plant_of
+from pnnlab_drivers.sim._waveforms import UNNUMBERED
 from pnnlab_drivers.sim.circuit_board import CircuitBoard
 
 __all__ = ["SimDac"]
 
 VoltArray = npt.NDArray[np.floating]
+NonNegative = Annotated[Seconds, Field(ge=0)]
 
 
 class SimDacOptions(DeviceOptions):
@@ -29,6 +31,8 @@ class SimDacOptions(DeviceOptions):
         max_rate_hz: Samples per second at most.
         max_samples: Samples of each channel that the waveform memory holds.
         safe_v: Voltage of all channels in the safe state.
+        latency_s: Least and most time from the end of `start` or `write` to the change at the outputs, drawn evenly
+            between them; the marker's pulses tell the real one. The safe state is there at once.
         mismatch: Scales every hidden deviation below; 0 switches them off.
         offset_v: Standard deviation of the channels' offsets.
         gain_error: Standard deviation of the channels' relative gain errors.
@@ -45,6 +49,7 @@ class SimDacOptions(DeviceOptions):
     max_rate_hz: Hertz = Field(default=100e3, gt=0)
     max_samples: int = Field(default=262144, ge=0)
     safe_v: Volts = 0.0
+    latency_s: tuple[NonNegative, NonNegative] = (0.0, 0.0)
     mismatch: float = 1.0
     offset_v: Volts = 0.0
     gain_error: float = 0.0
@@ -54,14 +59,22 @@ class SimDacOptions(DeviceOptions):
     noise: float = Field(default=1.0, ge=0)
     serial: str = "SIM-DAC-1"
 
+    @field_validator("latency_s")
+    @classmethod
+    def _check_order(cls, latency_s: tuple[float, float]) -> tuple[float, float]:
+        least_s, most_s = latency_s
+        if least_s > most_s:
+            raise ValueError(f"the least latency of {least_s:g} s is above the most, {most_s:g} s; swap them")
+        return latency_s
+
 
 class SimDac(DAC):
     """A converter with as many channels as its `CircuitBoard` has inputs.
 
     What it reports (`realised`, `present_v`) is the ideal voltage of its codes, which is all that a user knows; the
-    board gets the true one. A marker output gives a pulse when a waveform starts, and while it plays one for each
-    record that the ADC was armed for. When the plant is made the outputs are at 0 V, but for the converter's errors,
-    and opening does not change them.
+    board gets the true one. A constant voltage is reported as soon as it is written. A marker output gives a pulse when
+    a waveform starts, and while it plays one for each record that the ADC was armed for. When the plant is made the
+    outputs are at 0 V, but for the converter's errors, and opening does not change them.
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimDacOptions
@@ -91,7 +104,12 @@ class SimDac(DAC):
     @property
     def present_v(self) -> VoltArray:
         """See `DAC.present_v`."""
+        if self._register is not None:
+            return self._register.copy()
         return plant_of(self, CircuitBoard).shown_at(self.clock.now_s())
+
+    _register: VoltArray | None = None
+    """What was written last, where no waveform has begun since."""
 
     # Hooks
 
@@ -111,6 +129,8 @@ class SimDac(DAC):
         self._converter.limits().check(np.array(options.safe_v), who=f"{self.name}: safe voltage", unit="V")
         board.attach_dac(self._converter.distort)
         self._waveform: VoltArray | None = None
+        self._register = None
+        self._changes_s = -np.inf
 
     def _identify(self) -> Identity:
         return Identity("pnnlab", "simulated DAC", self.options.serial, "1")
@@ -119,7 +139,8 @@ class SimDac(DAC):
         self._waveform = None
 
     def _make_safe(self) -> None:
-        self._hold(self._realise(np.full(self.n_channels, self.options.safe_v)))
+        volts = self._realise(np.full(self.n_channels, self.options.safe_v))
+        self._hold(volts, self.clock.now_s(), UNNUMBERED)
 
     def _settings(self) -> dict[str, SettingValue]:
         return {
@@ -131,10 +152,12 @@ class SimDac(DAC):
         return self._converter.nearest(volts) if self.options.quantised else volts
 
     def _write(self, volts: VoltArray) -> None:
-        self._hold(volts)
+        self._hold(volts, self._next_change_s(), self._last_token)
 
     def _arm_waveform(self, volts: VoltArray, rate_hz: float, trigger: Trigger) -> None:
         self._waveform, self._rate_hz, self._armed_trigger = volts.copy(), rate_hz, trigger
+        # what upload and conversion take is over before the start
+        self._true_v, self._token = self._at_output(volts), self._last_token
         self._listening, self._done_s = False, np.inf
 
     def _start(self) -> None:
@@ -160,24 +183,37 @@ class SimDac(DAC):
         now_s = self.clock.now_s()
         if now_s < self._done_s < np.inf:
             # the outputs stay where the waveform has got to
-            self._hold(self._board.shown_at(now_s))
-        elif self._done_s <= now_s:
-            self._written_s = self._done_s
-        self._waveform = None
+            self._board.stop(now_s)
+            self._changes_s = min(self._changes_s, now_s)
+        self._waveform, self._listening = None, False
 
-    def _hold(self, volts: VoltArray) -> None:
-        now_s = self.clock.now_s()
-        self._board.hold(self._at_output(volts[None])[0], volts, start_s=now_s)
-        # the next jump is as steep as the time since this one makes it, whoever asked for it
-        self._written_s = now_s
+    # Outputs
+
+    @property
+    def _last_token(self) -> int:
+        """The setpoint that a hook is called for."""
+        return self._tokens - 1
+
+    def _hold(self, volts: VoltArray, start_s: float, token: int) -> None:
+        self._board.hold(self._at_output(volts[None])[0], volts, start_s=start_s, token=token)
+        self._register, self._changes_s = volts.copy(), start_s
 
     def _play(self) -> None:
         if self._waveform is None or np.isfinite(self._done_s):
             raise AcquisitionError(f"{self.name}: the waveform has been played; arm it again")
-        now_s = self.clock.now_s()
-        self._done_s = now_s + len(self._waveform) / self._rate_hz
-        volts = self._at_output(self._waveform)
-        self._board.play(volts, self._waveform, start_s=now_s, period_s=1 / self._rate_hz)
+        start_s, period_s = self._next_change_s(), 1 / self._rate_hz
+        self._done_s = start_s + len(self._waveform) * period_s
+        self._register = None
+        self._board.play(self._true_v, self._waveform, start_s=start_s, period_s=period_s, token=self._token)
+
+    def _next_change_s(self) -> float:
+        """Return when the outputs follow a call that ends now; calls do not overtake each other."""
+        least_s, most_s = self.options.latency_s
+        latency_s = least_s
+        if most_s > least_s:
+            latency_s = float(self._board.noise(f"dac {self.name} latency").uniform(least_s, most_s))
+        self._changes_s = max(self.clock.now_s() + latency_s, self._changes_s)
+        return self._changes_s
 
     def _at_output(self, volts: VoltArray) -> VoltArray:
         """Return what is at the outputs, shape `(n, n_channels)`, when these voltages are reported."""

@@ -1,12 +1,12 @@
 """A simulated liquid-crystal phase modulator."""
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pnnlab.devices import DeviceOptions, Identity, Limits, SettingValue, SpatialLightModulator, Trigger
 from pnnlab.errors import AcquisitionError
@@ -31,6 +31,9 @@ class SimSlmOptions(DeviceOptions):
         frame_rate_hz: Patterns per second at most.
         settling_s: Time constant of the liquid crystal.
         data_sheet_settle_s: What the data sheet says of settled light, right or wrong; six time constants if not given.
+        latency_s: Least and most time from hand-over until the panel changes, for a pattern that is written or
+            triggered and for the first of a sequence; drawn evenly each time.
+        hidden_latency_s: Time on top of that, which the data sheet conceals.
         sequence_memory: Patterns on board; 0 for a panel that is driven as a display.
         mismatch: Scales every hidden deviation below; 0 switches them off.
         bend_rad: Largest deviation of the mean phase response from a straight line.
@@ -48,6 +51,8 @@ class SimSlmOptions(DeviceOptions):
     frame_rate_hz: Hertz = 60.0
     settling_s: Seconds = 5e-3
     data_sheet_settle_s: Seconds | None = None
+    latency_s: tuple[Seconds, Seconds] = (0.0, 0.0)
+    hidden_latency_s: Seconds = Field(default=0.0, ge=0)
     sequence_memory: int = Field(default=4096, ge=0)
     mismatch: float = 1.0
     bend_rad: Radians = 0.0
@@ -57,9 +62,21 @@ class SimSlmOptions(DeviceOptions):
     dead_fraction: float = Field(default=0.0, ge=0, le=1)
     serial: str = "SIM-SLM-1"
 
+    @model_validator(mode="after")
+    def _check_latency(self) -> Self:
+        least_s, most_s = self.latency_s
+        if not 0 <= least_s <= most_s:
+            raise ValueError(f"latency is {least_s:g} s to {most_s:g} s; write the least first, neither below 0")
+        return self
+
 
 class SimSlm(SpatialLightModulator):
-    """A reflective liquid-crystal panel in the beam of an `OpticalTable`."""
+    """A reflective liquid-crystal panel in the beam of an `OpticalTable`.
+
+    It takes a pattern a frame period. Each appears after a latency, in the order in which they were handed over and a
+    frame period apart at least; pulses mark when. The safe blank waits for nothing: it replaces what is left of a
+    sequence.
+    """
 
     Options: ClassVar[type[DeviceOptions]] = SimSlmOptions
     needs_plant: ClassVar[bool] = True
@@ -95,6 +112,11 @@ class SimSlm(SpatialLightModulator):
         """See `SpatialLightModulator.settle_s`: six time constants leave 0.25 % of a step."""
         told_s = self.options.data_sheet_settle_s
         return 6 * self.options.settling_s if told_s is None else told_s
+
+    @property
+    def latency_s(self) -> tuple[float, float]:
+        """See `SpatialLightModulator.latency_s`."""
+        return self.options.latency_s
 
     @property
     def max_sequence(self) -> int:
@@ -142,60 +164,71 @@ class SimSlm(SpatialLightModulator):
         self._queue: Pattern | None = None
 
     def _make_safe(self) -> None:
-        self._show(np.zeros((1, *self.shape), self.dtype))
+        now_s = self.clock.now_s()
+        start_s = max(now_s + self._draw_latency_s(), self._table.scheduled_s)
+        self._table.show(np.zeros((1, *self.shape), self.dtype), start_s=start_s, handed_s=now_s)
 
     def _settings(self) -> dict[str, SettingValue]:
         return {
             "shape": list(self.shape), "levels": self.levels, "pitch_m": self.pitch_m,
-            "frame_period_s": self.frame_period_s, "settle_s": self.settle_s,
+            "frame_period_s": self.frame_period_s, "settle_s": self.settle_s, "latency_s": list(self.latency_s),
         }  # fmt: skip
 
     def _write(self, levels: Pattern) -> None:
-        # a display takes a new frame only with its own rhythm
-        self.clock.sleep_until(self._busy_until_s)
-        self._show(levels[None])
+        self._show(levels[None].copy(), range(self._tokens - 1, self._tokens))
 
     def _arm_sequence(self, levels: Pattern, trigger: Trigger, period_s: float) -> None:
-        self._queue, self._sequence_trigger, self._period_s, self._shown = levels, trigger, period_s, 0
+        self._queue, self._first_token = levels.copy(), self._tokens - len(levels)
+        self._sequence_trigger, self._period_s, self._shown = trigger, period_s, 0
 
     def _start(self) -> None:
         if self._sequence_trigger is Trigger.INTERNAL:
-            self.clock.sleep_until(self._busy_until_s)
-            self._show(self._armed(), self._period_s)
-            self._shown = len(self._armed())
+            self._show_next(len(self._armed()), self._period_s)
 
     def _trigger(self) -> None:
         queue = self._armed()
         if self._shown == len(queue):
             raise AcquisitionError(f"{self.name}: all {len(queue)} patterns were shown; arm a new sequence")
-        self.clock.sleep_until(self._busy_until_s)
-        self._show(queue[self._shown : self._shown + 1])
-        self._shown += 1
+        self._show_next(1)
 
     def _wait(self, timeout_s: float) -> None:
         missing = len(self._armed()) - self._shown
         deadline_s = self.clock.now_s() + timeout_s
-        if missing or self._busy_until_s > deadline_s:
+        done_s = self._table.last_change_s + self.frame_period_s
+        if missing or done_s > deadline_s:
             self.clock.sleep_until(deadline_s)
             left = f"{missing} patterns were not triggered" if missing else "the sequence still plays"
             raise AcquisitionError(f"{self.name}: after {timeout_s:g} s {left}")
-        self.clock.sleep_until(self._busy_until_s)
+        self.clock.sleep_until(done_s)
 
     def _disarm(self) -> None:
         self._queue = None
-
-    @property
-    def _busy_until_s(self) -> float:
-        """When the panel takes a pattern again."""
-        return self._table.last_change_s + self.frame_period_s
 
     def _armed(self) -> Pattern:
         if self._queue is None:
             raise AcquisitionError(f"{self.name}: no sequence is armed")
         return self._queue
 
-    def _show(self, levels: Pattern, period_s: float = 0.0) -> None:
-        self._table.show(levels, start_s=self.clock.now_s(), period_s=period_s)
+    def _show_next(self, n: int, period_s: float = 0.0) -> None:
+        """Show the next patterns of the armed sequence."""
+        first, stop = self._shown, self._shown + n
+        self._show(self._armed()[first:stop], range(self._first_token + first, self._first_token + stop), period_s)
+        self._shown = stop
+
+    def _show(self, levels: Pattern, tokens: range, period_s: float = 0.0) -> None:
+        """Hand patterns over as soon as the panel takes one, and let them appear a latency later."""
+        table, frame_s = self._table, self.frame_period_s
+        self.clock.sleep_until(table.last_handed_s + frame_s)
+        now_s = self.clock.now_s()
+        start_s = max(now_s + self._draw_latency_s(), table.last_change_s + frame_s)
+        table.show(levels, start_s=start_s, period_s=period_s, handed_s=now_s, tokens=tokens)
+
+    def _draw_latency_s(self) -> float:
+        (least_s, most_s), hidden_s = self.options.latency_s, self.options.hidden_latency_s
+        drawn_s = least_s
+        if most_s > least_s:
+            drawn_s = float(self._table.noise(f"slm {self.name} latency").uniform(least_s, most_s))
+        return drawn_s + hidden_s
 
 
 def _smooth(noise: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pnnlab.devices import SimulatedClock, Trigger
+from pnnlab.devices import Clock, SimulatedClock, Trigger
 from pnnlab.physics import OscillatorNetwork
 from pnnlab_drivers.sim.adc import SimAdc
 from pnnlab_drivers.sim.circuit_board import CircuitBoard, CircuitBoardOptions
@@ -32,9 +32,9 @@ class Bench:
     adc_options: dict[str, Any] = field(default_factory=dict)
     network: dict[str, Any] = field(default_factory=dict)
     seed: int = 1
+    clock: Clock = field(default_factory=SimulatedClock)
 
     def __post_init__(self) -> None:
-        self.clock = SimulatedClock()
         options = CircuitBoardOptions.model_validate({"network": {**DESIGN, **self.network}, **self.board})
         self.plant = CircuitBoard("board", options, clock=self.clock, seed=self.seed)
         dac, adc = (

@@ -22,6 +22,7 @@ from tests.drivers.sim.circuits import (
     exact,
     shots,
 )
+from tests.drivers.sim.clocks import EventfulClock
 
 
 def reference(network: OscillatorNetwork, drive: Any, times_s: Array) -> Array:
@@ -93,6 +94,61 @@ def test_the_aperture_delay_moves_the_samples(delay_s: float) -> None:
     due = reference(designed(substeps=64), (np.arange(12) / RATE_HZ, volts[0]), times_s)
     np.testing.assert_allclose(found[0], due, rtol=0, atol=1e-3 * due.std())
     assert np.abs(bench.adc.expected(torch.as_tensor(volts)).numpy() - found).max() < 1e-9
+
+
+@pytest.mark.parametrize("sizes", [(8,), (2, 2, 4), (1, 1, 1, 1, 4)])
+@pytest.mark.parametrize(("how", "when"), [("stop", 4.62), ("write", 0.3), ("write", 7.5)])
+def test_what_was_foreseen_and_does_not_come_leaves_no_trace(sizes: tuple[int, ...], how: str, when: float) -> None:
+    # eight records of five samples; after `when` of them the waveform is abandoned while a reading is awaited
+    clock = EventfulClock()
+    bench = exact(network={"substeps": 64}, clock=clock)
+    volts, t = shots(1, 40)[0], 1 / RATE_HZ
+
+    def happen() -> None:
+        bench.dac.disarm()
+        if how == "write":
+            bench.dac.write(np.array([1.0, -1.0, 0.5]))
+
+    bench.adc.arm_records(8, n_samples=5, rate_hz=RATE_HZ, trigger=Trigger.INTERNAL)
+    bench.dac.arm_waveform(volts, rate_hz=RATE_HZ, trigger=Trigger.INTERNAL)
+    bench.adc.start()
+    bench.dac.start()
+    clock.at(5 * when * t, happen)
+    found = np.concatenate([bench.adc.read(n, timeout_s=1.0).volts for n in sizes]).reshape(40, 2)
+
+    rows = int(5 * when) + 1
+    edges_s, drive = [*(np.arange(rows) * t)], [*volts[:rows]]
+    if how == "write":
+        edges_s, drive = [*edges_s, 5 * when * t], [*drive, np.array([1.0, -1.0, 0.5])]
+    due = reference(designed(substeps=64), (edges_s, drive), (np.arange(40) + 1) * t)
+    # as above: an eighth of the default's substep
+    np.testing.assert_allclose(found, due, rtol=0, atol=1e-3 * due.std())
+
+
+def test_a_plant_that_is_saved_during_a_run_knows_nothing_of_its_future() -> None:
+    # a pulse, then half of a run, and after that another voltage: with the circuit as it was saved, and as it went on
+    def start(bench: Bench) -> None:
+        bench.adc.arm_records(8, n_samples=5, rate_hz=RATE_HZ, trigger=Trigger.INTERNAL)
+        bench.adc.start()
+
+    def rest(bench: Bench) -> Array:
+        bench.dac.write(np.array([1.0, -1.0, 0.5]))
+        bench.adc.arm_records(1, n_samples=20, rate_hz=RATE_HZ, trigger=Trigger.INTERNAL)
+        bench.adc.start()
+        return np.asarray(bench.adc.read(1, timeout_s=1.0).volts, np.float64)
+
+    bench = exact()
+    bench.dac.write(np.ones(3))
+    start(bench)
+    for _ in range(2):  # the second reading looks ahead
+        bench.adc.read(1, timeout_s=1.0)
+    saved, now_s = bench.plant.state(), bench.clock.now_s()
+    assert saved["known_s"] <= now_s  # type: ignore[operator]
+    bench.adc.disarm()
+    resumed = exact()
+    resumed.plant.restore(saved)
+    resumed.clock.sleep_until(now_s)
+    np.testing.assert_allclose(rest(resumed), rest(bench), rtol=0, atol=1e-12)
 
 
 def in_parts(sizes: tuple[int, ...]) -> Array:

@@ -179,7 +179,7 @@ def test_a_waveform_before_the_adc_listens_is_missed() -> None:
     bench.dac.arm_waveform(np.zeros((8, 3)), rate_hz=RATE_HZ, trigger=Trigger.INTERNAL)
     bench.dac.start()
     bench.adc.start()
-    with pytest.raises(AcquisitionError, match="0 of 1 hardware triggers came"):
+    with pytest.raises(AcquisitionError, match="0 of 1 records were started by hardware triggers"):
         bench.adc.read(1, timeout_s=1.0)
     assert bench.adc.state is State.ARMED
 
@@ -191,7 +191,7 @@ def test_a_waveform_that_is_too_short_leaves_records_missing() -> None:
     bench.adc.start()
     bench.dac.start()
     assert len(bench.adc.read(3, timeout_s=1.0).volts) == 3
-    with pytest.raises(AcquisitionError, match="3 of 4 hardware triggers came"):
+    with pytest.raises(AcquisitionError, match="3 of 4 records were started by hardware triggers"):
         bench.adc.read(1, timeout_s=1.0)
 
 
@@ -202,7 +202,7 @@ def test_a_trigger_during_a_record_is_lost() -> None:
     bench.adc.trigger()
     bench.clock.sleep_until(4 / RATE_HZ)
     bench.adc.trigger()
-    with pytest.raises(AcquisitionError, match="1 of 2 software triggers came"):
+    with pytest.raises(AcquisitionError, match="1 of 2 records were started by software triggers"):
         bench.adc.read(2, timeout_s=1.0)
 
 
@@ -210,7 +210,7 @@ def test_records_that_overlap_the_past_are_refused() -> None:
     bench = Bench()
     bench.play(shots(1, 8))
     with pytest.raises(AcquisitionError, match="does not run backwards"):
-        bench.plant.sample(np.array([0.0]))
+        bench.plant.course.foresee(np.array([0.0]))
 
 
 def test_a_waveform_that_is_abandoned_leaves_the_outputs_where_it_was() -> None:

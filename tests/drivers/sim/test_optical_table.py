@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pnnlab.devices import SimulatedClock, State, Trigger
-from pnnlab.errors import AcquisitionError, DeviceError
+from pnnlab.errors import DeviceError
 from pnnlab.physics import TransmissionMatrix
 from pnnlab_drivers.sim.camera import SimCamera
 from pnnlab_drivers.sim.optical_table import OpticalTable, OpticalTableOptions
@@ -123,15 +123,6 @@ def test_long_after_a_pattern_the_light_is_the_settled_one() -> None:
     settled = bench.plant.settled(torch.as_tensor(pattern), 2e-3, (8, 8))[0] / (1e6 * 2e-3)
     # exp(-0.5 s / 5 ms) is 4e-44
     np.testing.assert_allclose(exposed(bench, [0.5], 2e-3)[0], settled, rtol=1e-12)
-
-
-def test_exposures_of_a_forgotten_past_are_refused() -> None:
-    bench = OpticalBench(**EXACT)
-    for k in range(70):
-        bench.clock.sleep_until(0.1 * (k + 1))
-        bench.panel.write(patterns(1, seed=k)[0])
-    with pytest.raises(AcquisitionError, match="no longer known"):
-        bench.plant.expose(np.array([0.05]), 1e-3, (8, 8))
 
 
 # The medium

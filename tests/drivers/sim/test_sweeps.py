@@ -32,7 +32,7 @@ def test_segments_join_to_the_plain_loop(changes: dict[str, float], n: int) -> N
     start = 0.1 * torch.randn(1, network.state_size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         due, end = advance(drive[None], start)
-        found, found_end = run_in_segments(advance, drive, start, memory_steps=100, tolerance=1e-10)
+        found, found_end = run_in_segments(advance, drive, start, memory_steps=100, price=70, tolerance=1e-10)
     # an error of 1e-10 of the largest state, a few volts, at each of some tens of joints at the most
     torch.testing.assert_close(found, due[0], rtol=0, atol=1e-7)
     torch.testing.assert_close(found_end, end, rtol=0, atol=1e-7)
@@ -50,7 +50,7 @@ def test_segments_are_swept_together_only_where_the_circuit_forgets() -> None:
         with torch.no_grad():
             run_in_segments(
                 advance, torch.as_tensor(shots(1, 2000)[0]), torch.zeros(1, network.state_size, dtype=torch.float64),
-                memory_steps=100, tolerance=1e-6,
+                memory_steps=100, price=70, tolerance=1e-6,
             )  # fmt: skip
         return done
 
