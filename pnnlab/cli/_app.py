@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 import pnnlab
+from pnnlab.cli._calibrate import calibrate
 from pnnlab.cli._check import check
 from pnnlab.cli._devices import devices
 from pnnlab.cli._errors import report
 from pnnlab.cli._log import show_log
 from pnnlab.cli._methods import methods
+from pnnlab.cli._profile import profile
 from pnnlab.cli._runs import runs
 from pnnlab.cli._train import train
 from pnnlab.cli._twin import twin
@@ -23,8 +25,10 @@ __all__ = ["main"]
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command()(check)
 app.add_typer(devices, name="devices")
+app.add_typer(calibrate, name="calibrate")
 app.add_typer(twin, name="twin")
 app.command()(train)
+app.command()(profile)
 app.add_typer(runs, name="runs")
 app.command()(methods)
 

@@ -1,20 +1,27 @@
 """Training: recipes, tasks, the loop, and the recorded experiment."""
 
+from pnnlab.training._account import Account, Load, Segment, Stage, course
 from pnnlab.training._baselines import linear_on_inputs, linear_on_physics
 from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
 from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe, resume_training, train
+from pnnlab.training._profile import Profile, profile
 from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
 from pnnlab.training._section import bench_file_schema, change_recipe, check_recipes
 from pnnlab.training._tasks import DigitsConfig, Task, TaskConfig, VowelsConfig, load_task
 from pnnlab.training._trainer import Progress, Score, Trainer, deploy, evaluate
 
 __all__ = [
+    "Account",
     "DigitsConfig",
+    "Load",
     "NetworkConfig",
     "Outcome",
+    "Profile",
     "Progress",
     "Recipe",
     "Score",
+    "Segment",
+    "Stage",
     "Task",
     "TaskConfig",
     "Trainer",
@@ -27,6 +34,7 @@ __all__ = [
     "build_twins",
     "change_recipe",
     "check_recipes",
+    "course",
     "deploy",
     "evaluate",
     "fit_only",
@@ -34,6 +42,7 @@ __all__ = [
     "linear_on_inputs",
     "linear_on_physics",
     "load_task",
+    "profile",
     "read_recipe",
     "record_training_shots",
     "resume_training",

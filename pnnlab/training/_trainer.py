@@ -20,7 +20,7 @@ from pnnlab.training._tasks import Task
 
 __all__ = ["Progress", "Score", "Trainer", "deploy", "evaluate"]
 
-_MICRO_BATCHES: Final = 32
+MICRO_BATCHES: Final = 32
 """Micro-batches in a batch on a real clock: after the last one is measured, the host still has one 32nd to do."""
 
 
@@ -112,7 +112,7 @@ class Trainer:
         )
         self.micro_batch = recipe.micro_batch
         if self.micro_batch is None and not isinstance(bench.clock, SimulatedClock):
-            self.micro_batch = -(-recipe.batch // _MICRO_BATCHES)
+            self.micro_batch = -(-recipe.batch // MICRO_BATCHES)
         self.step = 0
         self.stopped_because = ""
         self._best = (-1.0, 0)
