@@ -1,7 +1,7 @@
 """What every plant shares: seeded noise sources that can be saved and restored."""
 
 import zlib
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class PlantOptions(FrozenModel):
     """
 
     mismatch: float = 1.0
-    precision: str = "float32"
+    precision: Literal["float32", "float64"] = "float32"
     torch_device: str = "cpu"
 
 
@@ -40,6 +40,9 @@ class SimPlant:
         options: An instance of the class's `Options`.
         clock: The bench's clock.
         seed: Another seed is another specimen of the same design.
+
+    Raises:
+        DeviceError: This computer cannot compute on the torch device.
     """
 
     Options: ClassVar[type[PlantOptions]] = PlantOptions
@@ -52,6 +55,7 @@ class SimPlant:
         self._noise: dict[str, np.random.Generator] = {}
         self._torch_noise: dict[str, torch.Generator] = {}
         self._noise_seed = seed
+        self._check_torch_device()
 
     @property
     def dtype(self) -> torch.dtype:
@@ -62,6 +66,16 @@ class SimPlant:
     def torch_device(self) -> torch.device:
         """Return where the simulation computes."""
         return torch.device(self.options.torch_device)
+
+    def _check_torch_device(self) -> None:
+        try:
+            torch.empty(0, device=self.torch_device)
+        except (RuntimeError, AssertionError) as error:
+            has = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+            raise DeviceError(
+                f"{self.name}: it is to compute on the torch_device {self.options.torch_device!r}, this computer has "
+                f"{', '.join(has)}; correct it, or install the PyTorch build for your GPU"
+            ) from error
 
     def specimen(self, who: str) -> torch.Generator:
         """Return a fresh generator for the frozen errors of one part; the same part gets the same ones."""
