@@ -24,6 +24,8 @@ _KEPT: Final = 4096
 """Waveforms and constant voltages that stay known until an ADC asks for them."""
 _KEPT_ROWS: Final = 1 << 20
 """Samples in all of them; a waveform may have more."""
+_GRAINS: Final = (1, 10, 100, 1000, 10_000)
+"""Ticks that may count as one; all divide a step."""
 _EARLY_S: Final = 1e-9
 """By so much a sample may lie before the moment up to which the circuit was followed: times are rounded."""
 
@@ -163,7 +165,9 @@ class Course:
             last = stop_s == end_s
 
             def ticks(moments_s: Times, waveform: Waveform = waveform) -> npt.NDArray[np.int64]:
-                return np.rint((moments_s - waveform.start_s) / waveform.period_s * TICKS).astype(np.int64)
+                grain = _grain(waveform)
+                grains = np.rint((moments_s - waveform.start_s) / waveform.period_s * (TICKS // grain))
+                return grains.astype(np.int64) * grain
 
             begin, end = (int(t) for t in ticks(np.array([max(self._known_s, waveform.start_s), stop_s])))
             # a sample that rounding has put onto the very beginning is taken one tick later
@@ -214,3 +218,13 @@ class Course:
             self._waveforms = Waveforms(first)
             for waveform in later:
                 self._waveforms.put(waveform)
+
+
+def _grain(waveform: Waveform) -> int:
+    """Return how many ticks are one, because the clock does not tell them apart.
+
+    A clock that has run for weeks is rounded to 1e-10 s. Without this, samples at the same place in each step would
+    seem to be at places of their own, and no two steps could be computed together.
+    """
+    doubt = 8 * float(np.spacing(abs(waveform.start_s))) / waveform.period_s * TICKS
+    return next((grain for grain in _GRAINS if grain >= doubt), _GRAINS[-1])

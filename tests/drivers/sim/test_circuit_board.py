@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from pnnlab.devices import State, Trigger
+from pnnlab.devices import SimulatedClock, State, Trigger
 from pnnlab.errors import DeviceError, SetpointError
 from pnnlab.physics import OscillatorNetwork
 from tests.drivers.sim.circuits import (
@@ -290,3 +290,28 @@ def test_a_saved_plant_goes_on_bit_for_bit() -> None:
 def test_a_state_of_another_circuit_is_refused() -> None:
     with pytest.raises(DeviceError, match="saved state is that of a circuit with 13 variables"):
         Bench().plant.restore(Bench(network={"oscillators": 5}).plant.state())
+
+
+class _LateClock(SimulatedClock):
+    """A clock that has run for two months."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleep_until(5e6 + 1 / 3)
+
+
+@pytest.mark.parametrize("rate_hz", [8e3, 100e3])
+def test_a_clock_that_has_run_for_long_changes_nothing_and_costs_nothing(rate_hz: float) -> None:
+    """Times near 5e6 s are rounded to 1e-9 s; samples stay at the same place in each step nevertheless."""
+    network = {"sample_rate_hz": rate_hz, "reference_hz": rate_hz / 8}
+    records, cuts = [], []
+    for clock in (SimulatedClock(), _LateClock()):
+        bench = exact(clock=clock, network=network)
+        runs: list[int] = []
+        run = bench.plant._circuit.run
+        bench.plant._circuit.run = lambda *a, run=run, runs=runs: (runs.append(1), run(*a))[1]  # type: ignore[method-assign]
+        records.append(bench.play(shots(8, 24), rate_hz=rate_hz)[1])
+        cuts.append(len(runs))
+    # 1e-9 s of the slower clock are 1e-4 of a step at most, and voltages of the order of 1 V
+    np.testing.assert_allclose(records[1], records[0], rtol=0, atol=1e-3)
+    assert cuts[1] <= cuts[0] + 2
