@@ -99,7 +99,8 @@ def gradient_step(
         return float(value.detach())
 
     works = [partial(part, *pair) for pair in zip(x.split(size), target.split(size), strict=True)]
-    total = math.fsum(run_in_flight(works) if len(works) > 1 else [works[0]()])
+    depth = sum(layer.rule is ForwardRule.MEASURED for layer in layers)
+    total = math.fsum(run_in_flight(works, n_measurements=depth) if len(works) > 1 else [works[0]()])
     with trace.span(Lane.HOST, "optimiser"):
         optimiser.step()
     return {"loss": total}

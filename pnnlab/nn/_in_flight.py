@@ -1,7 +1,9 @@
 """Micro-batches in flight: while the bench measures one, the host works on another."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
 import greenlet
@@ -17,6 +19,18 @@ T = TypeVar("T")
 _FIRST_WAVE: Final = 8
 """One part in so many of the micro-batches goes ahead: the bench begins with it while the host encodes the others, and
 later bridges with it the time from the last reading of a layer to the first setpoint of the next."""
+_SHALLOW: Final = 2
+"""Up to so many measurements, backward passes fit behind the last of them: the other micro-batches are one wave."""
+_FINEST_TAPER: Final = 5
+"""A wave of a deep network is one part in so many of what is left, or more where there are fewer measurements."""
+_LEAST_WAVE: Final = 2
+"""Micro-batches of a wave: while the host works on one, the bench measures the other."""
+_IN_FLIGHT: Final = 2
+"""Waves that are under way at once: the bench measures the one while the host turns round the other."""
+_WAGE: Final = 3
+_PRICE: Final = 2
+"""A reading earns so much, and a work that was put off costs so much for each of its measurements: works come to their
+ends half as often again as they come to their last reading, so that not many are ever put off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,7 @@ class _Task(greenlet.greenlet, Generic[T]):
         self.result: T | None = None
         self.request: _Request | None = None
         self.pending: tuple[PendingShots, int] | None = None
+        self.n_answers = 0
 
     def _run(self, _: Measurement | None) -> None:
         self.result = self._work()
@@ -57,7 +72,8 @@ class _Task(greenlet.greenlet, Generic[T]):
         """Go on to the next measurement, or to the end; whether gradients are recorded is each task's own matter."""
         outside = torch.is_grad_enabled()
         torch.set_grad_enabled(self._grad)
-        self.request = None
+        self.request = self.pending = None
+        self.n_answers += answer is not None
         try:
             self.switch(answer)
         finally:
@@ -78,17 +94,19 @@ def ask(system: System, x: FloatArray, theta: FloatArray) -> Measurement:
     return task.ask(_Request(system, x, theta)) if isinstance(task, _Task) else system.measure(x, theta)
 
 
-def run_in_flight(works: Sequence[Callable[[], T]]) -> list[T]:
+def run_in_flight(works: Sequence[Callable[[], T]], *, n_measurements: int = 1) -> list[T]:
     """Run the host's work on micro-batches so that the bench never waits for it; return their results in order.
 
     Each piece of work is ordinary code, as a forward and a backward pass. Where it measures, it stops, and another goes
-    on; so all of them run in this one thread, one at a time. They run in two waves: the measurements that the micro-
-    batches of a wave wait for are handed in as one run of the bench, fetched micro-batch by micro-batch. The order of
+    on; so all of them run in this one thread, one at a time. They run in waves: the measurements that the micro-batches
+    of a wave wait for are handed in as one run of the bench, fetched micro-batch by micro-batch. The order of
     measurements, and of everything that the works do, depends on the works alone and never on how fast anything is, so
     the results are those of a bench without any haste, bit for bit.
 
     Args:
         works: One for each micro-batch, all of one kind; two would be odd, as measuring in another order of layers.
+        n_measurements: After how many measurements the longest part of a work comes, as the backward pass of so many
+            layers. It is put off and spread over the measurements of others; a wrong number costs time only.
 
     Raises:
         Exception: The first that a work or its measurement raised; the others are given up, and nothing that they had
@@ -97,25 +115,60 @@ def run_in_flight(works: Sequence[Callable[[], T]]) -> list[T]:
     if isinstance(greenlet.getcurrent(), _Task):
         raise StateError("run_in_flight was called by a micro-batch in flight; split the batch once only")
     tasks = [_Task(work) for work in works]
-    first = -(-len(tasks) // _FIRST_WAVE)
-    waves = [wave for wave in (tasks[:first], tasks[first:]) if wave]
     try:
-        for wave in waves:
-            for task in wave:
-                task.resume(None)
-            _hand_in(wave)
-        while waves:
-            wave = waves.pop(0)
-            for task in wave:
-                if task.pending is not None:
-                    task.resume(_fetch(*task.pending))
-            _hand_in(wave)
-            if any(task.pending is not None for task in wave):
-                waves.append(wave)
+        _fly(tasks, max(n_measurements, 1))
     except BaseException:
         _give_up(tasks)
         raise
     return [task.result for task in tasks]  # type: ignore[misc] # every task has come to its end
+
+
+def _fly(tasks: Sequence[_Task[T]], depth: int) -> None:
+    """Bring all tasks to their ends, of which the longest part comes after so many measurements."""
+    waves, flight = _waves(tasks, depth), deque[list[_Task[T]]]()
+    put_off, credit = deque[_Task[T]](), 0
+    # waves that are in the same layer at once would come to their backward passes at once
+    apart = 0 if depth <= _SHALLOW else depth // _IN_FLIGHT
+    while waves or flight or put_off:
+        while waves and len(flight) < _IN_FLIGHT and (not flight or tasks[0].n_answers >= apart):
+            wave = waves.popleft()
+            for task in wave:
+                task.resume(None)
+            flight.append(_handed_in(wave))
+        further = []
+        for task in flight.popleft() if flight else ():
+            if task.n_answers == depth - 1:
+                put_off.append(task)
+            else:
+                _go_on(task)
+                further.append(task)
+            credit = min(credit + _WAGE, _PRICE * depth)
+            if put_off and credit == _PRICE * depth:
+                credit = 0
+                further.append(_go_on(put_off.popleft()))
+        if not (flight or waves or any(task.request for task in further)):
+            # nothing is left that the bench could measure meanwhile
+            further += [_go_on(put_off.popleft()) for _ in range(len(put_off))]
+        if wave := _handed_in(further):
+            flight.append(wave)
+
+
+def _waves(tasks: Sequence[_Task[T]], depth: int) -> deque[Sequence[_Task[T]]]:
+    """Cut tasks into waves: as few as backward passes leave, because each measurement of each costs a run's start."""
+    n, edges = len(tasks), [0, -(-len(tasks) // _FIRST_WAVE)]
+    while n - edges[-1] > 0:
+        # what is done after the last measurement of all is that of the last wave, so waves become smaller
+        part = 1 if depth <= _SHALLOW else min(depth, _FINEST_TAPER)
+        size = max(round((n - edges[-1]) / part), _LEAST_WAVE)
+        edges.append(n if n - edges[-1] - size < _LEAST_WAVE else edges[-1] + size)
+    return deque(tasks[begin:end] for begin, end in pairwise(edges) if end > begin)
+
+
+def _go_on(task: _Task[T]) -> _Task[T]:
+    """Resume a task with what it waits for."""
+    assert task.pending is not None  # noqa: S101 (it was handed in)
+    task.resume(_fetch(*task.pending))
+    return task
 
 
 def _fetch(pending: PendingShots, chunk: int) -> Measurement:
@@ -123,11 +176,10 @@ def _fetch(pending: PendingShots, chunk: int) -> Measurement:
         return pending.chunk(chunk)
 
 
-def _hand_in(wave: Sequence[_Task[T]]) -> None:
-    """Hand in what the tasks of a wave wait for, in as few runs of the bench as possible."""
-    for task in wave:
-        task.pending = None
-    waiting = [task for task in wave if task.request is not None]
+def _handed_in(wave: Sequence[_Task[T]]) -> list[_Task[T]]:
+    """Hand in what tasks wait for, in as few runs of the bench as possible; return those that wait for something."""
+    found = [task for task in wave if task.request is not None]
+    waiting = found
     while waiting:
         leader = waiting[0].request
         assert leader is not None  # noqa: S101 (chosen so)
@@ -141,6 +193,7 @@ def _hand_in(wave: Sequence[_Task[T]]) -> None:
         )
         for number, task in enumerate(group):
             task.pending = pending, number
+    return found
 
 
 def _joins(leader: _Request, other: _Request | None) -> bool:

@@ -2,10 +2,13 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pnnlab.errors import AcquisitionError, SetpointError, StateError
@@ -105,6 +108,67 @@ def test_a_batch_of_one_layer_needs_two_runs_of_the_bench_only() -> None:
     runs.clear()
     in_flight(network(bench, 2), *batch(32), 2)
     assert runs == [4, 28, 4, 28]
+
+
+@given(
+    depths=st.lists(st.integers(0, 4), min_size=1, max_size=14), told=st.integers(1, 6), size=st.integers(1, 3),
+    alike=st.booleans(),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_told_of_the_measurements_every_work_comes_to_its_end_with_its_own_readings(
+    depths: list[int], told: int, size: int, alike: bool
+) -> None:
+    bench = OpticalBench(slm={"settling_s": 0.0, "data_sheet_settle_s": 1e-3}, camera={"noise": 0.0})
+    layers = [PhysicalLayer(bench.optics) for _ in range(max(depths))]
+    parts = torch.rand(len(depths), size, 64, generator=torch.Generator().manual_seed(5))
+    depths = depths[:1] * len(depths) if alike else depths
+    ends: list[int] = []
+
+    def work(k: int) -> Tensor:
+        x = parts[k]
+        for layer in layers[: depths[k]]:
+            x = layer(x).clamp(-1, 1)
+        ends.append(k)
+        return x
+
+    with torch.no_grad():
+        found = run_in_flight([partial(work, k) for k in range(len(depths))], n_measurements=told)
+        in_order = ends.copy()
+        for k, y in enumerate(found):
+            np.testing.assert_array_equal(y.numpy(), work(k).numpy())
+    assert sorted(in_order) == list(range(len(depths)))
+    if alike:
+        # gradients are sums of floating-point numbers, so their order matters
+        assert in_order == sorted(in_order)
+
+
+@pytest.mark.parametrize(("depth", "works"), [(3, 32), (5, 64)])
+def test_the_bench_has_work_during_the_backward_passes_of_deep_networks(depth: int, works: int) -> None:
+    bench = OpticalBench(camera={"noise": 0.0})
+    layers = [PhysicalLayer(bench.optics) for _ in range(depth)]
+    submit, handed_in, fetched, ends = bench.optics.submit, 0, 0, []
+
+    def counted(x: np.ndarray, theta: np.ndarray, *, chunks: list[int]) -> object:
+        nonlocal handed_in
+        handed_in += len(x)
+        return submit(x, theta, chunks=chunks)
+
+    def work(x: Tensor) -> None:
+        nonlocal fetched
+        for layer in layers:
+            x = layer(x).clamp(-1, 1)
+            fetched += len(x)
+        ends.append((handed_in - fetched, fetched))
+
+    bench.optics.submit = counted  # type: ignore[method-assign,assignment]
+    with torch.no_grad():
+        run_in_flight([partial(work, torch.rand(1, 64)) for _ in range(works)], n_measurements=depth)
+    idle = [fetched for queued, fetched in ends if not queued]
+    # the last waves are what nothing else hides: two or three works, and as many that were put off
+    assert len(idle) <= 6 and min(idle) >= 0.95 * works * depth
+    # and works end while others are measured, not all together
+    early = [fetched for _, fetched in ends if fetched < works * depth / 2]
+    assert len(early) >= works / 4
 
 
 def test_gradient_mode_is_each_micro_batchs_own() -> None:
