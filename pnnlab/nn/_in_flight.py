@@ -13,14 +13,15 @@ import torch
 from pnnlab.errors import StateError
 from pnnlab.systems import FloatArray, Lane, Measurement, PendingShots, System
 
-__all__ = ["ask", "run_in_flight"]
+__all__ = ["SHALLOW", "ask", "run_in_flight"]
 
 T = TypeVar("T")
 _FIRST_WAVE: Final = 8
 """One part in so many of the micro-batches goes ahead: the bench begins with it while the host encodes the others, and
 later bridges with it the time from the last reading of a layer to the first setpoint of the next."""
-_SHALLOW: Final = 2
-"""Up to so many measurements, backward passes fit behind the last of them: the other micro-batches are one wave."""
+SHALLOW: Final = 2
+"""Up to so many measurements of a micro-batch, all backward passes are made while the last ones are measured; of deeper
+networks, while any layer is."""
 _FINEST_TAPER: Final = 5
 """A wave of a deep network is one part in so many of what is left, or more where there are fewer measurements."""
 _LEAST_WAVE: Final = 2
@@ -128,7 +129,7 @@ def _fly(tasks: Sequence[_Task[T]], depth: int) -> None:
     waves, flight = _waves(tasks, depth), deque[list[_Task[T]]]()
     put_off, credit = deque[_Task[T]](), 0
     # waves that are in the same layer at once would come to their backward passes at once
-    apart = 0 if depth <= _SHALLOW else depth // _IN_FLIGHT
+    apart = 0 if depth <= SHALLOW else depth // _IN_FLIGHT
     while waves or flight or put_off:
         while waves and len(flight) < _IN_FLIGHT and (not flight or tasks[0].n_answers >= apart):
             wave = waves.popleft()
@@ -158,7 +159,7 @@ def _waves(tasks: Sequence[_Task[T]], depth: int) -> deque[Sequence[_Task[T]]]:
     n, edges = len(tasks), [0, -(-len(tasks) // _FIRST_WAVE)]
     while n - edges[-1] > 0:
         # what is done after the last measurement of all is that of the last wave, so waves become smaller
-        part = 1 if depth <= _SHALLOW else min(depth, _FINEST_TAPER)
+        part = 1 if depth <= SHALLOW else min(depth, _FINEST_TAPER)
         size = max(round((n - edges[-1]) / part), _LEAST_WAVE)
         edges.append(n if n - edges[-1] - size < _LEAST_WAVE else edges[-1] + size)
     return deque(tasks[begin:end] for begin, end in pairwise(edges) if end > begin)

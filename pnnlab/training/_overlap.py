@@ -64,14 +64,15 @@ def host_cost(spans: Sequence[Span], steps: Sequence[Window]) -> HostCost | None
 def overrun(cost: HostCost, *, batch: int, micro_batch: int, shot_s: float) -> float:
     """Return how long the host works on a batch after its last reading, in s.
 
-    Readings of a micro-batch come when all its shots were measured, in the last layer at `shot_s` each; the host works
-    on one micro-batch after the other, and on none before its readings have come.
+    Last readings of a micro-batch come when all its samples were measured, at `shot_s` each; the host works on one
+    micro-batch after the other, and on none before its readings have come.
 
     Args:
         cost: What the host needs.
-        batch: Shots of the last layer in a step.
-        micro_batch: Shots in a micro-batch; the last one may have fewer.
-        shot_s: Time that a shot of the last layer takes the devices.
+        batch: Samples in a step.
+        micro_batch: Samples in a micro-batch; the last one may have fewer.
+        shot_s: Time from last reading to last reading: of a shot of the last layer in networks of up to
+            `pnnlab.nn.SHALLOW` layers, of a shot of every layer in deeper ones (see `pnnlab.nn.run_in_flight`).
     """
     done_s = 0.0
     for first in range(0, batch, micro_batch):

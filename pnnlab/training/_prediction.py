@@ -73,7 +73,7 @@ def predict(
         hardware_s: The time that the devices alone need for the shots of the steps; `None` where they do not tell.
         batch: Shots of the last layer in a step.
         micro_batch: Shots in a micro-batch.
-        shot_s: Time that a shot of the last layer takes the devices.
+        shot_s: See `overrun`.
     """
     encodings = sorted(
         (span.begin_s, span.end_s) for span in spans if span.lane is Lane.HOST and span.stage == "encode"

@@ -13,6 +13,7 @@ from pnnlab.bench import Bench
 from pnnlab.devices import SimulatedClock
 from pnnlab.errors import RunError
 from pnnlab.methods import TrainingMethod, physical_layers
+from pnnlab.nn import SHALLOW
 from pnnlab.systems import Lane, Span, System
 from pnnlab.training._account import Account, Load, Window, account, hardware_time
 from pnnlab.training._build import build_method, build_model, build_twins
@@ -106,6 +107,8 @@ def profile(bench: Bench, recipe: Recipe, *, steps: int = 20, watcher: Watcher |
     # where devices do not tell, a shot takes what the bench took
     bench_s = made.bench_s if simulated else found.busy * found.wall_s
     shot_s = stepper.layers[-1].shot_s or bench_s / found.shots
+    if len(stepper.layers) > SHALLOW:
+        shot_s = sum(system.shot_s or shot_s for system in stepper.layers)
     prediction = None
     if simulated:
         prediction = predict(

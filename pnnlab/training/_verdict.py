@@ -42,7 +42,7 @@ class Tuning:
         best: The best one.
         gain_s: Time that it would save in all steps.
         host_shot_s: Time of the backward pass for a shot.
-        bench_shot_s: Time that a shot of the last layer takes the devices.
+        bench_shot_s: See `shot_s` of `overrun`.
     """
 
     micro_batch: int
@@ -153,7 +153,7 @@ def _host_text(bound: Bound, share: float, raised: str, tuning: Tuning | None) -
         return f"{waits}. With micro_batch = {tuning.best} (now {tuning.micro_batch}) {raised}."
     if tuning.host_shot_s >= tuning.bench_shot_s:
         slow = (
-            f"{tuning.host_shot_s * 1e3:.3g} ms a shot, the devices measure one in {tuning.bench_shot_s * 1e3:.3g} ms"
+            f"{tuning.host_shot_s * 1e3:.3g} ms a sample, the devices measure one in {tuning.bench_shot_s * 1e3:.3g} ms"
         )
         return (
             f"{waits}: its backward pass takes {slow}. A smaller or faster twin is needed; without the wait {raised}."
