@@ -144,6 +144,7 @@ def _chapters(run: "Run") -> dict[str, dict[str, str]]:
         "last step": _last_step(run),
         "recipe": flatten(record.configuration.get("recipe")),
         "bench": {"hash": record.bench_hash or "-", **_devices(record)},
+        "calibrations": _calibrations(record),
         "code": flatten(_code(record)),
     }
     return {title: facts for title, facts in chapters.items() if facts}
@@ -187,6 +188,15 @@ def _devices(record: "RunRecord") -> dict[str, str]:
     return found
 
 
+def _calibrations(record: "RunRecord") -> dict[str, str]:
+    """Return what the run went by instead of data sheets, with each record's beginning of the id and its date."""
+    found = {}
+    for entry in record.calibrations:
+        if isinstance(entry, Mapping):
+            found[f"{entry['kind']} of {entry['subject']}"] = f"{str(entry['id'])[:8]}, {_local(str(entry['created']))}"
+    return found
+
+
 def _code(record: "RunRecord") -> dict[str, "JsonValue"]:
     """Return the part of the provenance that decides about the numbers."""
     return {key: record.provenance[key] for key in ("pnnlab", "python", "git", "packages") if key in record.provenance}
@@ -195,7 +205,10 @@ def _code(record: "RunRecord") -> dict[str, "JsonValue"]:
 def _decided(record: "RunRecord") -> dict[str, "JsonValue"]:
     """Return everything that decides about a run's numbers; other recipes of its bench file do not."""
     bench = {section: value for section, value in record.bench_snapshot.items() if section != "training"}
-    return {"recipe": record.configuration.get("recipe"), "bench": bench, "code": _code(record)}
+    return {
+        "recipe": record.configuration.get("recipe"), "bench": bench, "calibrations": dict(_calibrations(record)),
+        "code": _code(record),
+    }  # fmt: skip
 
 
 def _resumed(entry: "JsonValue") -> str:

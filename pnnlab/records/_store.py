@@ -1,10 +1,12 @@
 """The records of a bench: a folder to which is only added."""
 
 import getpass
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -245,6 +247,31 @@ class CalibrationStore:
             raise RecordError(f"record {file.id} cannot be marked bad: {error}; make the folder writable") from error
         return mark
 
+    def copy(self, ids: Iterable[str], folder: Path) -> None:
+        """Put copies of records into another store; what it has already stays as it is.
+
+        Args:
+            ids: Of records that are stored here.
+            folder: The other store.
+
+        Raises:
+            RecordError: There is no such record, or the folder cannot be written.
+        """
+        other = CalibrationStore(folder, now=self._now)
+        for identifier in ids:
+            source = find_file(self._folder, identifier)
+            target = folder / source.path.relative_to(self._folder)
+            with other._locked():
+                try:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    create_exclusively(target, partial(_copy, source.path))
+                except FileExistsError:
+                    continue
+                except OSError as error:
+                    raise RecordError(
+                        f"record {source.id} cannot be copied to {folder}: {error}; name a folder that can be written"
+                    ) from error
+
     def bad_marks(self) -> dict[str, BadMark]:
         """Return the marks of all records that are marked bad, by the record's id, the oldest record first."""
         marks = ((file.id, mark_of(file)) for file in record_files(self._folder))
@@ -346,6 +373,10 @@ class CalibrationStore:
             yield
         finally:
             lock.release()
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
 
 
 def _user() -> str:

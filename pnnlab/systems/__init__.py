@@ -11,10 +11,11 @@ from pnnlab.systems._shots import FloatArray, Measurement, PendingShots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
 from pnnlab.systems._system import ControlRange, Facilities, System, SystemConfig
 from pnnlab.systems._thread import DeviceThread
-from pnnlab.systems._timing import Timing
+from pnnlab.systems._timing import DATA_SHEET, Timing
 from pnnlab.systems._trace import Lane, Span, Trace
 
 __all__ = [
+    "DATA_SHEET",
     "A",
     "ControlRange",
     "CrossbarSystem",

@@ -14,6 +14,7 @@ from pnnlab.errors import BenchFileError, Problem, RunError
 from pnnlab.methods import TrainingMethod
 from pnnlab.runs import JsonValue, Run, read_or_previous, write_atomically
 from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
+from pnnlab.training._calibrations import keep_calibrations, kept_calibrations
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task, load_task
 from pnnlab.training._trainer import Progress, Trainer, deploy
@@ -124,6 +125,8 @@ def train(
 def resume_training(path: Path, *, watcher: Watcher | None = None) -> Outcome:
     """Go on with a run that was stopped or killed; on a simulated bench the numbers are those of an uninterrupted run.
 
+    It goes by the calibration records that it began with, of which it keeps copies.
+
     Args:
         path: The run's folder.
         watcher: Told how it goes.
@@ -138,7 +141,7 @@ def resume_training(path: Path, *, watcher: Watcher | None = None) -> Outcome:
     if record.status == "finished":
         raise RunError(f"{path.name}: it is finished; start a new run")
     recipe = Recipe.model_validate(recipe_data)
-    bench = Bench.from_file(path / _BENCH_COPY)
+    bench = Bench.from_file(path / _BENCH_COPY, store=kept_calibrations(path))
     if bench.file.hash != record.bench_hash:
         raise RunError(
             f"{path.name}: its copy of the bench file, or a driver's defaults, changed since it began; start a new run"
@@ -169,6 +172,7 @@ def fit_only(
     watcher.began(run.path)
     with run, bench:
         run.update(devices=_json(bench.settings()))
+        keep_calibrations(run, bench)
         _, _, _, reports = _prepare(run, bench, recipe, watcher)
         run.finish("finished", {name: dict(report.summary()) for name, report in reports.items()})
     return run.path, reports
@@ -178,6 +182,8 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
     watcher.began(run.path)
     with run, bench:
         run.update(devices=_json(bench.settings()))
+        if not resuming:
+            keep_calibrations(run, bench)
         begin_s = bench.clock.now_s()
         checkpoint = _read_checkpoint(run, watcher) if resuming else None
         reports: dict[str, FitReport] = {}

@@ -93,6 +93,20 @@ def test_the_same_record_is_not_added_twice_and_none_is_overwritten(store: Calib
     assert store.records() == [first]
 
 
+def test_copies_are_the_same_records(store: CalibrationStore, tmp_path: Path) -> None:
+    first, second = store.add(record(20e-3)), store.add(record(21e-3, hours=1))
+    other = CalibrationStore(tmp_path / "run" / "calibrations")
+    for _ in range(2):
+        store.copy([second.id], other.folder)  # what is there already stays
+    assert [found.id for found in other.records()] == [second.id] and latest(other) == second
+    assert other.get(second.id).supersedes == first.id and not other.problems()
+    with pytest.raises(RecordError, match="no record"):
+        store.copy(["0123456789abcdef"], other.folder)
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(RecordError, match="is no folder"):
+        store.copy([first.id], tmp_path / "taken")
+
+
 def test_values_that_are_not_known_cannot_pass() -> None:
     with pytest.raises(RecordError, match="has failed"):
         record(float("nan"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from pnnlab.bench import Bench
+from pnnlab.calibration import Settling
 from pnnlab.errors import BenchFileError, RunError
 from pnnlab.runs import Run, list_runs
 from pnnlab.training import (
@@ -76,6 +78,29 @@ def test_stopped_between_any_two_steps_it_resumes_to_the_same_numbers(stop: int,
     assert replace(again, run=whole.run) == whole
     last = [torch.load(run / "checkpoints" / "last.pt", weights_only=True)["model"] for run in (folder, whole.run)]
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+
+
+def test_a_run_keeps_the_calibrations_it_began_with_and_resumes_by_them(tmp_path: Path) -> None:
+    file = tmp_path / "instruments.yaml"
+    # one pattern at a time: there the settling time decides when a frame is taken, and so the bench time of every step
+    slow = SMALL.read_text().replace('flatness: "0.2 rad"', 'sequence_memory: 0, flatness: "0.2 rad"')
+    file.write_text(slow, encoding="utf-8")
+    by_data_sheet = train(file, root=tmp_path / "before")
+    with Bench.from_file(file) as bench:
+        record = bench.store.add(Settling().run(bench.systems["optics"]))
+    whole = train(file, root=tmp_path / "whole")
+    assert whole.bench_s != pytest.approx(by_data_sheet.bench_s, rel=1e-3)
+    (kept,) = Run.open(whole.run).record.calibrations
+    assert isinstance(kept, dict) and (kept["id"], kept["kind"]) == (record.id, "settling")
+    assert kept["values"]["settle_s"] == str(record.values["settle_s"])  # type: ignore[index, call-overload]
+    with pytest.raises(KeyboardInterrupt):
+        train(file, root=tmp_path / "cut", watcher=StopAfter(3))
+    shutil.rmtree(tmp_path / "calibrations")
+    (folder,) = list_runs(tmp_path / "cut")
+    again = resume_training(folder)
+    assert replace(again, run=whole.run) == whole and numbers(folder) == numbers(whole.run)
+    assert Run.open(folder).record.calibrations == Run.open(whole.run).record.calibrations
+    assert Run.open(by_data_sheet.run).record.calibrations == ()
 
 
 def test_a_fitted_twin_is_not_fitted_again(tmp_path: Path) -> None:
