@@ -4,8 +4,8 @@ A panel of 1920x1200 pixels with a control for every second one, two phase scree
 camera of as many pixels. Forward: controls to levels, light, counts with shot noise, normalised outputs, without a
 detour through the host's memory (`SimCamera.simulate`). Backward: the exact gradient by all controls
 (`System.expected`). The baseline multiplies the spectra of the same padded grids by a transfer function, and no more.
-It can take longer than all of a shot: pnnlab's propagation leaves out rows that are empty or cut off, which is a quarter
-of the work at padding 2, and works in pieces that stay in the cache.
+It can take longer than all of a shot: pnnlab's propagation leaves out rows that are empty or cut off, a quarter of the
+work at padding 2, and works in pieces that stay in the cache.
 
 Run from the root of the repository: `PYTHONPATH=. python scripts/bench_simulation.py --torch-device cuda`.
 """
