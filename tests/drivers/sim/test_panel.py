@@ -17,7 +17,7 @@ Change = tuple[float, int, np.ndarray]
 
 programmes = st.lists(
     st.tuples(
-        st.floats(0, 20e-3),  # from the hand-over before to this one
+        st.floats(1e-5, 20e-3),  # from the hand-over before to this one
         st.integers(1, 6),  # patterns
         st.floats(1e-3, 5e-3),  # from one to the next
     ),
