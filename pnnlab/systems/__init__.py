@@ -15,8 +15,8 @@ from pnnlab.systems._timing import DATA_SHEET, Timing
 from pnnlab.systems._trace import Lane, Span, Trace
 
 __all__ = [
-    "A",
     "DATA_SHEET",
+    "A",
     "ControlRange",
     "CrossbarSystem",
     "CrossbarSystemConfig",
