@@ -19,7 +19,9 @@ UNNUMBERED: Final = -1
 """The token of what is on a panel without being a setpoint: its rest before the first one, and the safe blank."""
 _EXPOSURES: Final = 100_000
 _PENDING: Final = 4096
-"""Exposures that are kept as arrays until somebody asks or there are more of them."""
+"""Exposures that are kept as arrays until somebody asks, or frames are handed out while there are more of them."""
+_UNREAD: Final = 16 * _PENDING
+"""As many of which no frame was ever handed out."""
 _EPS_S: Final = 1e-9
 """Shares of an exposure below this are rounding of the clock."""
 
@@ -120,7 +122,7 @@ class ExposureLog:
         self._next += len(starts_s)
         self._pending.append(_Block(camera, numbers, counters, starts_s, duration_s))
         self._n_pending += len(starts_s)
-        if self._n_pending > _PENDING:
+        if self._n_pending > _UNREAD:
             self._resolve(now_s)
         return numbers
 
@@ -131,9 +133,15 @@ class ExposureLog:
                 self._pending[k] = block[~np.isin(block.numbers, numbers)]
         self._n_pending = sum(len(block.numbers) for block in self._pending)
 
-    def deliver(self, numbers: Sequence[int]) -> None:
-        """Take note of frames that were handed out."""
+    def deliver(self, numbers: Sequence[int], *, now_s: float) -> None:
+        """Take note of frames that were handed out.
+
+        A read is when looking into thousands of exposures disturbs nothing; the start of a run, which `add` belongs to,
+        has to be over within part of a shot.
+        """
         self.deliveries.extend(numbers)
+        if self._n_pending > _PENDING:
+            self._resolve(now_s)
 
     def exposures(self, now_s: float) -> deque[Exposure]:
         """Return the exposures that have ended, in the order in which they began; at most the last 100 000."""

@@ -263,7 +263,7 @@ class SimCamera(Camera):
                 known, frames = frames, queue.due(n, deadline_s)
                 if table.version == seen and np.array_equal(frames, known):
                     queue.take(len(frames))
-                    table.log.deliver(frames["number"].tolist())
+                    table.log.deliver(frames["number"].tolist(), now_s=self.clock.now_s())
                     break
             # somebody changed the panel or triggered meanwhile
             table.torch_noise(f"camera {self.name}").set_state(noise)

@@ -111,6 +111,19 @@ def test_exposures_that_are_called_off_or_not_over_are_not_on_record() -> None:
     assert len(log.exposures(10.0)) == 2
 
 
+def test_the_start_of_a_run_looks_into_no_earlier_exposures() -> None:
+    looks: list[int] = []
+    log = ExposureLog(lambda: looks.append(1))
+    play(panel(1e-3, log=log), [(0.0, 1, 1e-3)], log=log)
+    for k in range(10):  # each the triggers of a run of 1000 frames, which are then read
+        starts_s = 1.0 + k + np.arange(1000) * 1e-4
+        before = len(looks)
+        numbers = log.add("camera", starts_s=starts_s, duration_s=1e-5, counters=np.arange(1000), now_s=1.0 + k)
+        assert len(looks) == before
+        log.deliver(numbers.tolist(), now_s=2.0 + k)
+    assert looks and log._n_pending < 5000
+
+
 def test_the_record_of_exposures_is_bounded() -> None:
     log = ExposureLog(lambda: None)
     play(panel(1e-3, log=log), [(0.0, 1, 1e-3)], log=log)
