@@ -2,14 +2,16 @@
 
 from pnnlab.devices._adc import ADC, Records
 from pnnlab.devices._camera import Camera, Frames, RegionOfInterest
+from pnnlab.devices._candidate import Candidate
 from pnnlab.devices._clock import Clock, RealClock, SimulatedClock
 from pnnlab.devices._crossbar import CrossbarArray
 from pnnlab.devices._dac import DAC
-from pnnlab.devices._device import Device, DeviceOptions, SettingValue, State
+from pnnlab.devices._device import Device, DeviceOptions, State
 from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._plant import Oracle, Plant
 from pnnlab.devices._sensor import Sensor
+from pnnlab.devices._setting import SettingValue
 from pnnlab.devices._slm import SpatialLightModulator
 from pnnlab.devices._trigger import Setpoint, Stamps, Trigger
 
@@ -18,6 +20,7 @@ __all__ = [
     "DAC",
     "UNLIMITED",
     "Camera",
+    "Candidate",
     "Clock",
     "CrossbarArray",
     "Device",

@@ -3,13 +3,15 @@
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import ClassVar, ParamSpec, Self, TypeVar, final
 
+from pnnlab.devices._candidate import Candidate
 from pnnlab.devices._clock import Clock
 from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._limits import UNLIMITED, Limits
+from pnnlab.devices._setting import SettingValue
 from pnnlab.devices._trigger import Trigger
 from pnnlab.errors import (
     AbilityError,
@@ -21,15 +23,12 @@ from pnnlab.errors import (
 )
 from pnnlab.quantities import FrozenModel
 
-__all__ = ["Device", "DeviceOptions", "SettingValue", "State"]
+__all__ = ["Device", "DeviceOptions", "State"]
 
 _LOG = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-SettingValue = str | int | float | bool | list[int] | list[float] | None
-"""One entry of a settings snapshot; SI units, the unit in the key's suffix."""
 
 
 class State(StrEnum):
@@ -108,6 +107,17 @@ class Device(ABC):
         who = self._identity
         known = f" {who.vendor} {who.model} serial {who.serial}" if who else ""
         return f"<{type(self).__name__} {self.name!r}{known}, {self._state}>"
+
+    # Before it is opened
+
+    @classmethod
+    def discover(cls) -> Sequence[Candidate]:
+        """Return the instruments that this driver could open now; a driver overrides it where it can look.
+
+        It returns within seconds, changes no output and takes nothing away from who is using it. A missing SDK and
+        hardware that is not there are no errors: nothing is found then.
+        """
+        return ()
 
     # Life
 
