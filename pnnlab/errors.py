@@ -4,6 +4,7 @@
 PnnlabError
 ├── BenchFileError        the bench file is wrong; no device was touched
 ├── BenchError            devices could not be opened or closed; holds every failure
+├── LeaseError            another process uses the device; nothing was sent to it
 ├── SetpointError         a value was refused; nothing was sent to the device
 ├── DeviceError           a device was touched and did not do what was asked
 │   ├── StateError        the device is in the wrong state for this call
@@ -15,7 +16,7 @@ PnnlabError
 └── RunError              a run folder, checkpoint or recipe cannot be used
 ```
 
-The class tells whether hardware was touched: up to and including `SetpointError` it was not.
+The class tells whether hardware was touched: of a device, `LeaseError` and `SetpointError` say that it was not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ __all__ = [
     "BenchFileError",
     "DeviceError",
     "IdentityError",
+    "LeaseError",
     "PnnlabError",
     "Problem",
     "RecordError",
@@ -92,6 +94,10 @@ class BenchError(PnnlabError):
         lines = [f"{len(failures)} of the bench's devices could not be {action}"]
         lines += [f"  {name}: {type(error).__name__}: {error}" for name, error in failures.items()]
         super().__init__("\n".join(lines))
+
+
+class LeaseError(PnnlabError):
+    """Another process uses the device; nothing was sent to it."""
 
 
 class SetpointError(PnnlabError, ValueError):

@@ -10,6 +10,7 @@ from typing import ClassVar, ParamSpec, Self, TypeVar, final
 from pnnlab.devices._candidate import Candidate
 from pnnlab.devices._clock import Clock
 from pnnlab.devices._identity import ExpectedIdentity, Identity
+from pnnlab.devices._lease import Lease
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._setting import SettingValue
 from pnnlab.devices._trigger import Trigger
@@ -102,6 +103,7 @@ class Device(ABC):
         self._state = State.CLOSED
         self._moving = threading.RLock()  # a signal's answer may come while it is held
         self._tokens = 0
+        self._lease = Lease(name)
 
     def __repr__(self) -> str:
         who = self._identity
@@ -142,15 +144,20 @@ class Device(ABC):
         """Connect, check the identity and the limits; nothing is written to an output.
 
         Raises:
+            LeaseError: Another process uses the instrument; nothing was sent.
             IdentityError: Another instrument answered.
             SetpointError: The bench file's limits and the driver's hard limits have nothing in common.
             DeviceError: The instrument does not answer.
         """
         self._require(State.CLOSED)
+        self._lease.claim(self._claims())
         try:
             self._call(self._open)
             identity = self._call(self._identify)
             self._expected.check(identity, device=self.name)
+            if self._claims() and identity.serial.strip("0"):
+                # one instrument may have several addresses
+                self._lease.claim([f"{identity.vendor} {identity.model} serial {identity.serial}"])
             self._limits = self._joined_limits()
         except BaseException:
             self._release()
@@ -268,6 +275,13 @@ class Device(ABC):
     def _make_safe(self) -> None:
         """Put every output into its safe state."""
 
+    def _claims(self) -> Sequence[str]:
+        """Return what opening takes for this process alone: the port, resource or SDK handle of the instrument.
+
+        Every driver of a real instrument has some; nothing is claimed for what has no hardware.
+        """
+        return ()
+
     def _hard_limits(self) -> Mapping[str, Limits]:
         """Return what the instrument itself allows, by quantity."""
         return {}
@@ -370,4 +384,5 @@ class Device(ABC):
         try:
             self._close()
         finally:
+            self._lease.release()
             self._state = State.CLOSED
