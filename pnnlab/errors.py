@@ -13,6 +13,7 @@ PnnlabError
 │   └── AbilityError      the device cannot do this at all
 ├── TwinError             a digital twin does not fit the system, or its fit went wrong
 ├── RecordError           a calibration record, or the store of them, cannot be used
+├── CapabilityError       the bench's physics lacks what a training method needs
 └── RunError              a run folder, checkpoint or recipe cannot be used
 ```
 
@@ -27,6 +28,7 @@ __all__ = [
     "AcquisitionError",
     "BenchError",
     "BenchFileError",
+    "CapabilityError",
     "DeviceError",
     "IdentityError",
     "LeaseError",
@@ -130,6 +132,10 @@ class TwinError(PnnlabError):
 
 class RecordError(PnnlabError):
     """A calibration record, or the store of them, cannot be used."""
+
+
+class CapabilityError(PnnlabError):
+    """A training method needs something that the bench's physics does not allow."""
 
 
 class RunError(PnnlabError):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pnnlab.bench import Bench
 from pnnlab.devices import ADC, DAC, Camera, SpatialLightModulator, Trigger
-from pnnlab.methods import PhysicsAware, physical_layers
+from pnnlab.methods import PhysicsAware, Setting, physical_layers
 from pnnlab.systems import DacAdc, SlmCamera, System
 from pnnlab.training import build_model, build_twins, load_task, read_recipe
 from pnnlab.twins import DigitalTwin
@@ -132,7 +132,7 @@ def train_epoch(name: str, way: str, *, shots: int, depth: int) -> dict[str, flo
             physical = set(physical_layers(model))
             model = nn.Sequential(*(HandLayer(m) if m in physical else m for m in model))
         method = PhysicsAware()
-        method.prepare(model)
+        method.prepare(model, Setting(task.grid[0] * task.grid[1], task.n_classes, 1, recipe.learning_rate))
         method.micro_batch = recipe.micro_batch if way == "pnnlab" else None
         optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate)
         x, y = (t.repeat(-(-shots // len(t)), *[1] * (t.ndim - 1))[:shots] for t in task.train)

@@ -36,7 +36,7 @@ from rich.table import Table
 from torch import Tensor, nn, optim
 
 from pnnlab.devices import Clock, Device, Identity, RealClock, State
-from pnnlab.methods import PhysicsAware
+from pnnlab.methods import PhysicsAware, Setting
 from pnnlab.nn import PhysicalLayer, interface_of
 from pnnlab.physics import PendulumNetwork
 from pnnlab.systems import A, ControlRange, Facilities, FloatArray, System, SystemConfig
@@ -234,7 +234,7 @@ def pnnlab_learner(n_small: int, seed: int) -> Learner:
         layers.append(PhysicalLayer(system, twin, controls=controls))
     model = PatchNetwork(*layers)
     optimiser = optim.Adam(model.parameters(), fused=True)
-    (method := PhysicsAware()).prepare(model)
+    (method := PhysicsAware()).prepare(model, Setting(784, 10, 1, 1e-3))
     return Learner(model, lambda x, y: method.step(model, x, y, nn.functional.cross_entropy, optimiser))
 
 

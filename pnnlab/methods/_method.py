@@ -2,44 +2,60 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn, optim
 
+from pnnlab.methods._setting import Setting
 from pnnlab.nn import ForwardRule, PhysicalLayer, run_in_flight
-from pnnlab.systems import Lane, Trace
+from pnnlab.quantities import FrozenModel
+from pnnlab.systems import Capability, Lane, Trace
 
-__all__ = ["LossFunction", "TrainingMethod", "physical_layers", "set_rule"]
+__all__ = ["LossFunction", "MethodOptions", "TrainingMethod", "gradient_step", "physical_layers", "set_rule"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+class MethodOptions(FrozenModel):
+    """The keys below `method_options:` and a method's name in a recipe; each method declares its own."""
 
 
 class TrainingMethod(ABC):
     """One answer to "how does one train a physical network?".
 
-    A method is told the model once (`prepare`), and then asked for one step a batch. What it measures is counted by the
-    systems themselves.
+    A method is told the model and the setting once (`prepare`), and then asked for one step a batch. What it measures
+    is counted by the systems themselves. A method may train digital parts of its own beside the model (read-outs, error
+    networks), which it keeps in `state`; then it predicts with them, too.
+
+    Args:
+        options: An instance of the class's `Options`.
 
     Attributes:
+        options: See above.
         micro_batch: Samples in a part of a batch that is measured while the host works on another; `None` takes a batch
             as a whole. Gradients of the parts add up to that of the batch, so modules that mix samples of a batch
             (batch normalisation) see the parts.
     """
 
-    micro_batch: int | None = None
-
     name: ClassVar[str]
     """As written in recipes and on the command line."""
     summary: ClassVar[str]
-    """One line for `pnnlab train --help`, with the source."""
+    """One line for `pnnlab methods`, with the source."""
+    Options: ClassVar[type[MethodOptions]] = MethodOptions
     needs_twin: ClassVar[bool]
     """Whether each layer must have a digital twin."""
+    needs: ClassVar[frozenset[Capability]] = frozenset()
+    """What the physics of every system must allow."""
+
+    def __init__(self, options: MethodOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
+        self.micro_batch: int | None = None
 
     @abstractmethod
-    def prepare(self, model: nn.Module) -> None:
-        """Set the model's layers up for this method."""
+    def prepare(self, model: nn.Module, setting: Setting) -> None:
+        """Set the model's layers up for this method; called once, before the first step and before `load_state`."""
 
     @abstractmethod
     def step(
@@ -52,11 +68,27 @@ class TrainingMethod(ABC):
             x: Inputs, shape `(batch, n_in)`.
             target: What the loss compares with, batch first.
             loss: Loss of outputs and targets, a mean over the batch.
-            optimiser: Of the model's parameters.
+            optimiser: Of the model's parameters; its learning rate follows the recipe. A method need not use it.
 
         Returns:
             Metrics of the step, `loss` among them.
         """
+
+    def predict(self, model: nn.Module, x: Tensor) -> Tensor:
+        """Return logits, shape `(batch, n_classes)`, of inputs, shape `(batch, n_in)`, as the method classifies."""
+        outputs: Tensor = model(x)
+        return outputs
+
+    def deploy(self, model: nn.Module) -> None:
+        """Let the bench make the outputs from now on; called before the final test."""
+        set_rule(model, ForwardRule.MEASURED)
+
+    def state(self) -> dict[str, Any]:
+        """Return what later steps depend on besides the model and the optimiser: plain containers and tensors."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (most methods have nothing to go back to)
+        """Go back to what `state` returned; `prepare` was called before."""
 
 
 def physical_layers(model: nn.Module) -> list[PhysicalLayer]:

@@ -5,6 +5,7 @@ from typing import ClassVar
 from torch import Tensor, nn, optim
 
 from pnnlab.methods._method import LossFunction, TrainingMethod, gradient_step, set_rule
+from pnnlab.methods._setting import Setting
 from pnnlab.nn import ForwardRule
 
 __all__ = ["InSilico"]
@@ -20,7 +21,7 @@ class InSilico(TrainingMethod):
     summary: ClassVar[str] = "forward and backward in the twin, then deployed (Momeni et al., Nature 645, 53, 2025)"
     needs_twin: ClassVar[bool] = True
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: nn.Module, setting: Setting) -> None:
         """See `TrainingMethod.prepare`."""
         set_rule(model, ForwardRule.TWIN)
 

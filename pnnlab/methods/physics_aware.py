@@ -5,6 +5,7 @@ from typing import ClassVar
 from torch import Tensor, nn, optim
 
 from pnnlab.methods._method import LossFunction, TrainingMethod, gradient_step, set_rule
+from pnnlab.methods._setting import Setting
 from pnnlab.nn import ForwardRule
 
 __all__ = ["PhysicsAware"]
@@ -21,7 +22,7 @@ class PhysicsAware(TrainingMethod):
     summary: ClassVar[str] = "forward on the bench, backward through the twin (Wright et al., Nature 601, 549, 2022)"
     needs_twin: ClassVar[bool] = True
 
-    def prepare(self, model: nn.Module) -> None:
+    def prepare(self, model: nn.Module, setting: Setting) -> None:
         """See `TrainingMethod.prepare`."""
         set_rule(model, ForwardRule.MEASURED)
 

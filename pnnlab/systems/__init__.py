@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from pnnlab.systems._array import A
+from pnnlab.systems._capability import Capability
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots
@@ -17,6 +18,7 @@ from pnnlab.systems._trace import Lane, Span, Trace
 __all__ = [
     "DATA_SHEET",
     "A",
+    "Capability",
     "ControlRange",
     "CrossbarSystem",
     "CrossbarSystemConfig",

@@ -16,6 +16,7 @@ from pnnlab.errors import AbilityError, AcquisitionError, SetpointError
 from pnnlab.quantities import FrozenModel
 from pnnlab.records import CalibrationStore
 from pnnlab.systems._array import A
+from pnnlab.systems._capability import Capability
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._thread import DeviceThread
 from pnnlab.systems._timing import DATA_SHEET, Timing
@@ -161,6 +162,11 @@ class System(ABC):
     def timings(self) -> Mapping[str, Timing]:
         """Return the times that decide when a reading is of a setpoint, by actuator, and where they come from."""
         return {}
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what the system can do besides turning inputs into readings."""
+        return frozenset()
 
     @property
     def is_simulated(self) -> bool:

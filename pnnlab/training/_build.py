@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pnnlab.errors import RunError
-from pnnlab.methods import METHODS, TrainingMethod, physical_layers
+from pnnlab.methods import TrainingMethod, make_method, physical_layers
 from pnnlab.nn import ClassBins, PhysicalLayer, Reencode, Spread, interface_of, record_shots
 from pnnlab.systems import System
 from pnnlab.training._recipe import Recipe, TwinFitConfig
@@ -33,15 +33,13 @@ class Scale(nn.Module):
         return self.factor * x
 
 
-def build_method(name: str) -> TrainingMethod:
-    """Return the method of that name.
+def build_method(recipe: Recipe) -> TrainingMethod:
+    """Return the recipe's method with its options.
 
     Raises:
-        RunError: There is none.
+        RunError: There is none, or the options do not fit it.
     """
-    if name not in METHODS:
-        raise RunError(f"method {name!r} is not known{_nearest(name, METHODS)}")
-    return METHODS[name]()
+    return make_method(recipe.method, recipe.method_options.get(recipe.method))
 
 
 def build_twins(recipe: Recipe, systems: Mapping[str, System]) -> dict[str, DigitalTwin]:

@@ -113,7 +113,7 @@ def train(
     bench = Bench.from_file(bench_file)
     name, recipe = read_recipe(bench.file, recipe_name)
     recipe = _changed(name, recipe, changes)
-    build_method(recipe.method)
+    build_method(recipe)
     run = Run.create(
         root, f"{name} {recipe.method}", kind="train", bench_file=bench_file,
         configuration={"recipe_name": name, "recipe": recipe.model_dump(mode="json")},
@@ -212,7 +212,7 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
         watcher.phase(f"training, {recipe.method}")
         trainer.run()
         watcher.phase("testing on the bench")
-        score = deploy(model, task.test, micro_batch=trainer.micro_batch)
+        score = deploy(model, task.test, method=method, micro_batch=trainer.micro_batch)
         outcome = Outcome(
             run.path, score.accuracy, score.loss, trainer.step, trainer.shots, trainer.bench_s,
             trainer.stopped_because, reports,
@@ -237,7 +237,7 @@ def _build(bench: Bench, recipe: Recipe) -> tuple[nn.Sequential, TrainingMethod,
     model = build_model(recipe, task, bench.systems, twins)
     if any(layer.config.precision == "float64" for layer in bench.systems.values()):
         task = task.to(torch.float64)
-    return model, build_method(recipe.method), task, twins
+    return model, build_method(recipe), task, twins
 
 
 def _prepare(

@@ -148,12 +148,11 @@ class _Stepper:
         model = build_model(recipe, task, bench.systems, twins)
         self.layers = [layer.system for layer in physical_layers(model)]
         self.batch = min(recipe.batch, len(task.train[0]))
-        trainer = Trainer(model, build_method(recipe.method), task, recipe, bench=bench)
+        trainer = Trainer(model, build_method(recipe), task, recipe, bench=bench)
         self.micro_batch = min(trainer.micro_batch or math.ceil(recipe.batch / MICRO_BATCHES), self.batch)
         self._model: nn.Module = model
         self._method: TrainingMethod = trainer.method
         self._optimiser = trainer.optimiser
-        self._method.prepare(model)
         self._batches = _batches(task.train, self.batch, recipe.seed)
 
     def record(self, sizes: Sequence[int]) -> _Recording:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from pnnlab.quantities import FrozenModel
 from pnnlab.training._tasks import DigitsConfig, TaskConfig
@@ -50,6 +50,7 @@ class Recipe(FrozenModel):
         twins: The twin of each system.
         fit: How twins are fitted first; `null` takes them as designed.
         method: Name of the training method.
+        method_options: Options of training methods, by the method's name; `pnnlab methods NAME` lists them.
         epochs: Passes over the training data at most.
         batch: Samples a step.
         micro_batch: Samples that the host works on while the bench measures others; `null` takes a 32nd of the batch on
@@ -67,6 +68,7 @@ class Recipe(FrozenModel):
     twins: Mapping[str, TwinConfig] = Field(default_factory=dict)
     fit: TwinFitConfig | None = None
     method: str = "physics_aware"
+    method_options: Mapping[str, Mapping[str, JsonValue]] = Field(default_factory=dict)
     epochs: int = Field(default=20, gt=0)
     batch: int = Field(default=64, gt=0)
     micro_batch: int | None = Field(default=None, gt=0)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pnnlab.bench import BenchFile, Document, json_schema
 from pnnlab.errors import Problem, RunError
-from pnnlab.methods import METHODS
+from pnnlab.methods import find_method, known_methods
 from pnnlab.training._experiment import read_recipe
 from pnnlab.training._recipe import Recipe
 
@@ -74,6 +74,14 @@ def bench_file_schema() -> dict[str, Any]:
         "type": ["object", "null"],
         "additionalProperties": {"$ref": "#/$defs/Recipe"},
     }
+    options = {
+        name: find_method(name).Options.model_json_schema(ref_template="#/$defs/{model}") for name in known_methods()
+    }
+    for one in options.values():
+        definitions.update(one.pop("$defs", {}))
+    recipe["properties"]["method_options"] = {
+        "type": "object", "properties": options, "additionalProperties": False,
+    }  # fmt: skip
     schema["$defs"] = {**schema.get("$defs", {}), **definitions}
     return schema
 
@@ -84,10 +92,12 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
     problems: list[Problem] = []
     recipe = document.check(path, Recipe, problems)
     method = document.at((*path, "method"))
-    if isinstance(method, str) and method not in METHODS:
+    known = known_methods()
+    if isinstance(method, str) and method not in known:
         problems.append(
-            document.problem((*path, "method"), f"no method is named {method!r}", _suggest(method, METHODS, "methods"))
+            document.problem((*path, "method"), f"no method is named {method!r}", _suggest(method, known, "methods"))
         )
+    problems += _check_options(document, (*path, "method_options"))
     layers, twins = document.at((*path, "network", "layers")), document.at((*path, "twins"))
     named: list[tuple[tuple[str | int, ...], object]] = []
     if isinstance(layers, list):
@@ -98,7 +108,7 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
         for where, system in named
         if isinstance(system, str) and system not in systems
     ]
-    if recipe is not None and recipe.method in METHODS and METHODS[recipe.method].needs_twin:
+    if recipe is not None and recipe.method in known and find_method(recipe.method).needs_twin:
         lacking = [system for system in dict.fromkeys(recipe.network.layers) if system not in recipe.twins]
         problems += [
             document.problem(
@@ -107,6 +117,19 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
             for system in lacking
             if system in systems
         ]
+    return problems
+
+
+def _check_options(document: Document, path: tuple[str | int, ...]) -> list[Problem]:
+    """Return what is wrong with the options of methods."""
+    section, known = document.at(path), known_methods()
+    problems: list[Problem] = []
+    for name in section if isinstance(section, dict) else ():
+        if name in known:
+            document.check((*path, name), find_method(name).Options, problems)
+        else:
+            found = f"no method is named {name!r}"
+            problems.append(document.problem((*path, name), found, _suggest(str(name), known, "methods")))
     return problems
 
 

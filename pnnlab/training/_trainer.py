@@ -13,8 +13,15 @@ from torch import Tensor, nn
 
 from pnnlab.devices import Clock, SimulatedClock
 from pnnlab.errors import RunError
-from pnnlab.methods import LossFunction, TrainingMethod, physical_layers, set_rule
-from pnnlab.nn import ForwardRule, run_in_flight
+from pnnlab.methods import (
+    LossFunction,
+    PhysicsAware,
+    Setting,
+    TrainingMethod,
+    check_capabilities,
+    physical_layers,
+)
+from pnnlab.nn import run_in_flight
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task
 
@@ -100,24 +107,30 @@ class Trainer:
         self.model, self.method, self.task, self.recipe, self.bench = model, method, task, recipe, bench
         self._save, self._observers, self._loss = save, observers, loss
         self._systems = list({id(layer.system): layer.system for layer in physical_layers(model)}.values())
-        self._trained = [p for name, p in model.named_parameters() if not _belongs_to_twin(name)]
-        self.optimiser = torch.optim.Adam(self._trained, lr=recipe.learning_rate)
         self.steps_per_epoch = -(-len(task.train[0]) // recipe.batch)
         self.n_steps = recipe.epochs * self.steps_per_epoch
-        falls = recipe.schedule == "cosine"
-        self._schedule = (
-            torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, self.n_steps)
-            if falls
-            else torch.optim.lr_scheduler.ConstantLR(self.optimiser, factor=1.0)
-        )
+        check_capabilities(type(method), self._systems)
+        setting = Setting(
+            task.train[0].shape[1], task.n_classes, self.n_steps, recipe.learning_rate, recipe.schedule == "cosine",
+            recipe.seed, task.train[0].dtype,
+        )  # fmt: skip
         self.micro_batch = recipe.micro_batch
         if self.micro_batch is None and not isinstance(bench.clock, SimulatedClock):
             self.micro_batch = -(-recipe.batch // MICRO_BATCHES)
+        method.micro_batch = self.micro_batch
+        method.prepare(model, setting)
+        trained = [p for name, p in model.named_parameters() if not _belongs_to_twin(name)]
+        self._descent = setting.descent(trained)
         self.step = 0
         self.stopped_because = ""
         self._best = (-1.0, 0)
         self._begin_s = bench.clock.now_s() if begin_s is None else begin_s
         self._wall_s = time.perf_counter()
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Return the optimiser of the model's parameters."""
+        return self._descent.optimiser
 
     @property
     def shots(self) -> int:
@@ -134,8 +147,6 @@ class Trainer:
 
         `stopped_because` says which. Goes on where `load_state` left off.
         """
-        self.method.prepare(self.model)
-        self.method.micro_batch = self.micro_batch
         batches = self._batches()
         # the next batch is loaded while this one is measured
         with ThreadPoolExecutor(1, thread_name_prefix="pnnlab batches") as loader:
@@ -144,7 +155,7 @@ class Trainer:
                 x, y = loading.result()
                 loading = loader.submit(next, batches)
                 metrics = self.method.step(self.model, x, y, self._loss, self.optimiser)
-                self._schedule.step()
+                self._descent.advance()
                 self.step += 1
                 self._after_step(metrics)
         self.stopped_because = reason
@@ -155,8 +166,8 @@ class Trainer:
             "step": self.step,
             "best": list(self._best),
             "model": {k: v for k, v in self.model.state_dict().items() if not _belongs_to_twin(k)},
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self._schedule.state_dict(),
+            "descent": self._descent.state(),
+            "method": self.method.state(),
             "torch_rng": torch.get_rng_state(),
             "shots": {system.name: system.n_shots for system in self._systems},
             "bench_s": self.bench_s,
@@ -176,8 +187,8 @@ class Trainer:
                 raise RunError(
                     f"the checkpoint belongs to another network (parameters {wrong}); use this run's own recipe"
                 )
-            self.optimiser.load_state_dict(state["optimiser"])
-            self._schedule.load_state_dict(state["schedule"])
+            self._descent.load_state(state["descent"])
+            self.method.load_state(state["method"])
             self.step, self._best = int(state["step"]), (float(state["best"][0]), int(state["best"][1]))
             for system in self._systems:
                 system.n_shots = int(state["shots"][system.name])
@@ -209,7 +220,9 @@ class Trainer:
             )
         epoch_done = self.step % self.steps_per_epoch == 0
         if epoch_done:
-            score = evaluate(self.model, self.task.validation, self._loss, micro_batch=self.micro_batch)
+            score = evaluate(
+                partial(self.method.predict, self.model), self.task.validation, self._loss, micro_batch=self.micro_batch
+            )
             metrics = metrics | {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
             if score.accuracy > self._best[0]:
                 self._best = (score.accuracy, self.step)
@@ -238,8 +251,8 @@ class Trainer:
 
 
 def evaluate(
-    model: nn.Module, data: tuple[Tensor, Tensor], loss: LossFunction = nn.functional.cross_entropy, batch: int = 64,
-    *, micro_batch: int | None = None,
+    model: Callable[[Tensor], Tensor], data: tuple[Tensor, Tensor],
+    loss: LossFunction = nn.functional.cross_entropy, batch: int = 64, *, micro_batch: int | None = None,
 ) -> Score:  # fmt: skip
     """Return accuracy and loss of a model on data, with the layers' present rules and without gradients.
 
@@ -260,10 +273,21 @@ def evaluate(
     return Score(right / len(data[1]), total / len(data[1]))
 
 
-def deploy(model: nn.Module, data: tuple[Tensor, Tensor], *, micro_batch: int | None = None) -> Score:
-    """Return the score on the bench, whatever the model was trained on."""
-    set_rule(model, ForwardRule.MEASURED)
-    return evaluate(model, data, micro_batch=micro_batch)
+def deploy(
+    model: nn.Module, data: tuple[Tensor, Tensor], *, method: TrainingMethod | None = None,
+    micro_batch: int | None = None,
+) -> Score:  # fmt: skip
+    """Return the score on the bench, whatever the model was trained on.
+
+    Args:
+        model: With physical layers.
+        data: Inputs and classes.
+        method: What trained it and predicts with it; the model itself predicts if `None`.
+        micro_batch: As in `evaluate`.
+    """
+    method = method or PhysicsAware()
+    method.deploy(model)
+    return evaluate(partial(method.predict, model), data, micro_batch=micro_batch)
 
 
 def _belongs_to_twin(name: str) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from pnnlab.errors import AcquisitionError, SetpointError, StateError
-from pnnlab.methods import PhysicsAware, physical_layers
+from pnnlab.methods import PhysicsAware, Setting, physical_layers
 from pnnlab.nn import PhysicalLayer, Reencode, interface_of, run_in_flight
 from pnnlab.twins import OpticalTwinConfig, make_twin
 from tests.benches import OpticalBench
@@ -46,7 +46,7 @@ def sequential(model: nn.Module, x: Tensor, y: Tensor, size: int) -> float:
 
 def in_flight(model: nn.Module, x: Tensor, y: Tensor, size: int) -> float:
     method = PhysicsAware()
-    method.prepare(model)
+    method.prepare(model, Setting(4, 4, 1, 0.0))
     method.micro_batch = size
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
     return method.step(model, x, y, nn.functional.mse_loss, optimiser)["loss"]

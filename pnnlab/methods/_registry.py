@@ -1,0 +1,122 @@
+"""Which training methods there are: pnnlab's own, and those that other installed distributions offer."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import ValidationError
+
+from pnnlab.errors import CapabilityError, RunError
+from pnnlab.methods._method import MethodOptions, TrainingMethod
+from pnnlab.methods.in_silico import InSilico
+from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.quantities import FROM_FILE
+from pnnlab.systems import System
+
+__all__ = ["GROUP", "check_capabilities", "find_method", "known_methods", "lacking", "make_method", "runnable"]
+
+GROUP: Final = "pnnlab.methods"
+"""Entry-point group in which a distribution offers a method of its own, as `name = "module:Class"`."""
+
+_OWN: Final[tuple[type[TrainingMethod], ...]] = (InSilico, PhysicsAware)
+
+
+@cache
+def known_methods() -> Mapping[str, type[TrainingMethod] | EntryPoint]:
+    """Return every method by its name, sorted; those of other distributions are not imported yet.
+
+    Raises:
+        RunError: Two claim one name.
+    """
+    known: dict[str, type[TrainingMethod] | EntryPoint] = {method.name: method for method in _OWN}
+    for entry in sorted(set(entry_points(group=GROUP)), key=lambda entry: (entry.name, entry.value)):
+        if entry.name in known:
+            first = known[entry.name]
+            other = first.value if isinstance(first, EntryPoint) else f"{first.__module__}:{first.__name__}"
+            raise RunError(
+                f"the training method {entry.name!r} is claimed by {entry.value} and {other}; uninstall one of them"
+            )
+        known[entry.name] = entry
+    return MappingProxyType(dict(sorted(known.items())))
+
+
+def find_method(name: str) -> type[TrainingMethod]:
+    """Return a method's class.
+
+    Raises:
+        RunError: There is none of that name, or it does not import, or it is none.
+    """
+    known = known_methods()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        allowed = f"did you mean {near[0]!r}?" if near else f"methods are {', '.join(known)}"
+        raise RunError(f"method {name!r} is not known; {allowed}")
+    found = known[name]
+    if not isinstance(found, EntryPoint):
+        return found
+    try:
+        loaded = found.load()
+    except Exception as error:  # importing runs code of other distributions, which may raise anything
+        raise RunError(f"method {name!r} ({found.value}) does not import: {type(error).__name__}: {error}") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, TrainingMethod)):
+        raise RunError(f"method {name!r} ({found.value}) is no subclass of pnnlab.methods.TrainingMethod")
+    if getattr(loaded, "name", None) != name:
+        raise RunError(
+            f"method {name!r} ({found.value}) calls itself {getattr(loaded, 'name', None)!r}; make them equal"
+        )
+    return loaded
+
+
+def make_method(name: str, options: Mapping[str, object] | None = None) -> TrainingMethod:
+    """Return a method with its options.
+
+    Args:
+        name: The method's name.
+        options: As they stand in a recipe; the defaults where left out.
+
+    Raises:
+        RunError: There is no such method, or the options do not fit it.
+    """
+    method = find_method(name)
+    try:
+        checked: MethodOptions = method.Options.model_validate(dict(options or {}), context=FROM_FILE)
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors())
+        raise RunError(
+            f"method {name!r} cannot be used with these options: {wrong}; "
+            f"options are {', '.join(method.Options.model_fields) or 'none'}"
+        ) from error
+    return method(checked)
+
+
+def lacking(method: type[TrainingMethod], systems: Iterable[System]) -> list[str]:
+    """Return in words what each system lacks that a method needs; empty where it can run."""
+    return [
+        f"system {system.name!r} ({system.config.kind}) lacks {', '.join(sorted(method.needs - system.capabilities))}"
+        for system in systems
+        if method.needs - system.capabilities
+    ]
+
+
+def runnable(systems: Iterable[System]) -> list[str]:
+    """Return the names of the methods for which all systems have what is needed."""
+    systems = list(systems)
+    return [name for name in known_methods() if not lacking(find_method(name), systems)]
+
+
+def check_capabilities(method: type[TrainingMethod], systems: Iterable[System]) -> None:
+    """Refuse a method that the systems' physics cannot serve.
+
+    Raises:
+        CapabilityError: It tells what is lacking, and which methods would run.
+    """
+    systems = list(systems)
+    wrong = lacking(method, systems)
+    if wrong:
+        raise CapabilityError(
+            f"method {method.name!r} cannot run here: {'; '.join(wrong)}; methods that can are "
+            f"{', '.join(runnable(systems))}"
+        )
