@@ -94,10 +94,10 @@ class InstantCamera(Instant, Camera):
 class InstantDac(Instant, DAC):
     """A converter of 1024 channels."""
 
-    n_channels = 1024
-    max_rate_hz = 1e6
+    n_outputs = 1024
+    max_update_rate_hz = 1e6
     max_samples = 0
-    triggers = frozenset[Trigger]()
+    waveform_triggers = frozenset[Trigger]()
     present = np.zeros(1024)
 
     @property

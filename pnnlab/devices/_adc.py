@@ -7,7 +7,6 @@ from typing import final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import State
 from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._trigger import Stamps, Trigger
 from pnnlab.errors import SetpointError
@@ -20,7 +19,7 @@ class Records:
     """Records of an armed run, in the order in which they came.
 
     Attributes:
-        volts: Shape `(n, n_samples, n_channels)`: a view of the buffer that was armed.
+        volts: Shape `(n, n_samples, n_inputs)`: a view of the buffer that was armed.
         stamps: The converter's own account of them.
     """
 
@@ -35,12 +34,12 @@ class ADC(Sensor):
 
     @property
     @abstractmethod
-    def n_channels(self) -> int:
+    def n_inputs(self) -> int:
         """Return the number of input channels."""
 
     @property
     @abstractmethod
-    def max_rate_hz(self) -> float:
+    def max_sample_rate_hz(self) -> float:
         """Return the highest sample rate in Hz."""
 
     @property
@@ -53,6 +52,14 @@ class ADC(Sensor):
         """Return the type of a sample."""
         return np.dtype(np.float32)
 
+    @property
+    def chains_records(self) -> bool:
+        """Return whether one edge on the trigger line starts all records of a run, one right after the other.
+
+        Otherwise each record takes an edge of its own.
+        """
+        return False
+
     # What a user calls
 
     @final
@@ -64,22 +71,23 @@ class ADC(Sensor):
             n: How many records.
             n_samples: Samples of each channel in a record.
             rate_hz: Samples per second and channel.
-            trigger: What starts each record; internal: one record right after the other.
-            out: Ring for them, shape `(rows, n_samples, n_channels)` with up to `n` rows, type `dtype`: a record stays
+            trigger: What starts each record; internal: one record right after the other, and so with one edge where
+                the converter `chains_records`.
+            out: Ring for them, shape `(rows, n_samples, n_inputs)` with up to `n` rows, type `dtype`: a record stays
                 until as many more were read as there are rows. Made here with `n` rows if `None`.
 
         Raises:
             AbilityError: The converter has no such trigger.
             SetpointError: Too fast, or the buffer does not fit; nothing was sent.
         """
-        self._require(State.OPEN)
+        self._require_free(Sensor)
         self._require_trigger(trigger, self.triggers)
-        if not 0 < rate_hz <= self.max_rate_hz or n_samples < 1:
+        if not 0 < rate_hz <= self.max_sample_rate_hz or n_samples < 1:
             raise SetpointError(
                 f"{self.name}: records of {n_samples} samples at {rate_hz:g} Hz are asked for, "
-                f"allowed are at least 1 sample and at most {self.max_rate_hz:g} Hz; nothing was sent"
+                f"allowed are at least 1 sample and at most {self.max_sample_rate_hz:g} Hz; nothing was sent"
             )
-        shape = (n_samples, self.n_channels)
+        shape = (n_samples, self.n_inputs)
         self._arm_readings(n, shape, out, self._arm_records, n, n_samples, rate_hz, trigger)
 
     @final

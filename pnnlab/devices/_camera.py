@@ -8,7 +8,6 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import State
 from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._trigger import Stamps, Trigger
 from pnnlab.errors import SetpointError
@@ -96,7 +95,7 @@ class Camera(Sensor):
         Raises:
             SetpointError: Outside the limits or off the sensor; nothing was sent.
         """
-        self._require(State.OPEN)
+        self._require_free(Sensor)
         if exposure_s is not None:
             self.limits("exposure").check(np.asarray(exposure_s), who=f"{self.name}: exposure", unit="s")
         if roi is not None:
@@ -129,7 +128,7 @@ class Camera(Sensor):
             AbilityError: The camera has no such trigger.
             SetpointError: `n`, the delay or the buffer does not fit; nothing was sent.
         """
-        self._require(State.OPEN)
+        self._require_free(Sensor)
         self._require_trigger(trigger, self.triggers)
         if not 0 <= delay_s <= self.max_delay_s:
             raise SetpointError(

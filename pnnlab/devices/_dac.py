@@ -25,12 +25,12 @@ class DAC(Device):
 
     @property
     @abstractmethod
-    def n_channels(self) -> int:
+    def n_outputs(self) -> int:
         """Return the number of output channels."""
 
     @property
     @abstractmethod
-    def max_rate_hz(self) -> float:
+    def max_update_rate_hz(self) -> float:
         """Return the highest sample rate of a waveform in Hz."""
 
     @property
@@ -40,13 +40,31 @@ class DAC(Device):
 
     @property
     @abstractmethod
-    def triggers(self) -> frozenset[Trigger]:
+    def waveform_triggers(self) -> frozenset[Trigger]:
         """Return what can start a waveform."""
 
     @property
     @abstractmethod
     def present_v(self) -> VoltArray:
-        """Return the voltages at the outputs now in V, shape `(n_channels,)`."""
+        """Return the voltages at the outputs now in V, shape `(n_outputs,)`."""
+
+    @property
+    def settle_s(self) -> float:
+        """Return the data sheet's time from a change of the outputs to settled ones in s, filters included."""
+        return 0.0
+
+    @property
+    def latency_s(self) -> tuple[float, float]:
+        """Return the data sheet's least and most time in s from a call to outputs that change.
+
+        Counted from the end of `write`, and from the end of `start` for a waveform that starts by itself.
+        """
+        return 0.0, 0.0
+
+    @property
+    def start_error_s(self) -> float | None:
+        """Return by how much `begun_s` may be off in bench time, in s; `None` where the instrument does not tell it."""
+        return None
 
     # What a user calls
 
@@ -55,15 +73,15 @@ class DAC(Device):
         """Put constant voltages on all channels.
 
         Args:
-            volts: Shape `(n_channels,)`, in V.
+            volts: Shape `(n_outputs,)`, in V.
 
         Raises:
             SetpointError: Wrong shape, outside the limits or too steep; nothing was sent.
         """
-        self._require(State.OPEN)
-        if volts.shape != (self.n_channels,):
+        self._require_free(DAC)
+        if volts.shape != (self.n_outputs,):
             raise SetpointError(
-                f"{self.name}: voltages have shape {volts.shape}, expected {(self.n_channels,)}; nothing was sent"
+                f"{self.name}: voltages have shape {volts.shape}, expected {(self.n_outputs,)}; nothing was sent"
             )
         limits, who = self.limits("voltage"), f"{self.name}: voltage"
         limits.check(volts, who=who, unit="V")
@@ -83,13 +101,13 @@ class DAC(Device):
         """Walk to constant voltages at the slew limit in steps of `step_s`; blocks until it is there.
 
         Args:
-            volts: Shape `(n_channels,)`, in V.
+            volts: Shape `(n_outputs,)`, in V.
             step_s: Time between two steps in s.
 
         Raises:
             SetpointError: Wrong shape or outside the limits; nothing was sent.
         """
-        self._require(State.OPEN)
+        self._require_free(DAC)
         slew = self.limits("voltage").slew_per_s
         start = self._call(lambda: self.present_v) if self._asked_v is None else self._asked_v
         if volts.shape != start.shape or np.isinf(slew):
@@ -106,7 +124,7 @@ class DAC(Device):
         """Load one waveform for all channels; `start` (and then the trigger) plays it once and holds its last value.
 
         Args:
-            volts: Shape `(n_samples, n_channels)`, in V.
+            volts: Shape `(n_samples, n_outputs)`, in V.
             rate_hz: Samples per second.
             trigger: What starts it.
 
@@ -114,20 +132,20 @@ class DAC(Device):
             SetpointError: Wrong shape, outside the limits, too fast or too steep; nothing was sent.
             AbilityError: No room for it, or no such trigger.
         """
-        self._require(State.OPEN)
-        self._require_trigger(trigger, self.triggers)
-        if volts.ndim != 2 or volts.shape[1] != self.n_channels or len(volts) == 0:
+        self._require_free(DAC)
+        self._require_trigger(trigger, self.waveform_triggers)
+        if volts.ndim != 2 or volts.shape[1] != self.n_outputs or len(volts) == 0:
             raise SetpointError(
-                f"{self.name}: waveform has shape {volts.shape}, expected (n_samples, {self.n_channels}); "
+                f"{self.name}: waveform has shape {volts.shape}, expected (n_samples, {self.n_outputs}); "
                 "nothing was sent"
             )
         if len(volts) > self.max_samples:
             raise AbilityError(
                 f"{self.name}: a waveform of {len(volts)} samples is asked for, the memory holds {self.max_samples}"
             )
-        if not 0 < rate_hz <= self.max_rate_hz:
+        if not 0 < rate_hz <= self.max_update_rate_hz:
             raise SetpointError(
-                f"{self.name}: {rate_hz:g} samples/s are asked for, allowed is up to {self.max_rate_hz:g} Hz; "
+                f"{self.name}: {rate_hz:g} samples/s are asked for, allowed is up to {self.max_update_rate_hz:g} Hz; "
                 "nothing was sent"
             )
         limits, who = self.limits("voltage"), f"{self.name}: voltage"
@@ -137,12 +155,25 @@ class DAC(Device):
             start = self._standing_v(volts[0], realised[0])
             limits.check_slew(start, volts, 1 / rate_hz, who=who, unit="V")
         setpoint = Setpoint(self._next_tokens(1), volts, realised, self.clock.now_s())
-        self._arm(self._arm_waveform, realised, rate_hz, trigger)
+        self._arm(DAC, self._arm_waveform, realised, rate_hz, trigger)
         self._plays = True
         return setpoint
 
+    @final
+    def begun_s(self) -> float:
+        """Return when the armed waveform began, in bench time, right to `start_error_s`.
+
+        Raises:
+            AbilityError: The instrument does not tell.
+            AcquisitionError: The waveform has not begun.
+        """
+        self._require(State.ARMED)
+        if self.start_error_s is None:
+            raise self._unable("tell when a waveform began")
+        return self._call(self._begun_s)
+
     def _standing_v(self, volts: VoltArray, realised: VoltArray) -> VoltArray:
-        """Return from where a change to `volts` counts against the slew limit, shape `(n_channels,)`.
+        """Return from where a change to `volts` counts against the slew limit, shape `(n_outputs,)`.
 
         That is what was asked for last, not its nearest code: otherwise a ramp at the limit would break it by half a
         step of the converter. An output that stands at the code asked for does not move.
@@ -173,8 +204,12 @@ class DAC(Device):
 
     @abstractmethod
     def _write(self, volts: VoltArray) -> None:
-        """Put realised voltages, shape `(n_channels,)`, on the outputs."""
+        """Put realised voltages, shape `(n_outputs,)`, on the outputs."""
 
     def _arm_waveform(self, volts: VoltArray, rate_hz: float, trigger: Trigger) -> None:
-        """Load a realised waveform, shape `(n_samples, n_channels)`, and be ready for `_start`."""
+        """Load a realised waveform, shape `(n_samples, n_outputs)`, and be ready for `_start`."""
         raise self._unable("play waveforms")
+
+    def _begun_s(self) -> float:
+        """Return when the armed waveform began, as the instrument tells it."""
+        raise self._unable("tell when a waveform began")

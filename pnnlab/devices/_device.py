@@ -71,6 +71,9 @@ class Device(ABC):
     """Quantities of the role that can be limited, with their SI units; several roles add up."""
     needs_plant: ClassVar[bool] = False
     """Simulated drivers: the bench file must name the plant."""
+    joins_runs: ClassVar[bool] = False
+    """Whether each role of the instrument has a run of its own: it may be armed, and setpoints written, while a run of
+    another role is armed; one `start` begins all that are armed, and one `disarm` ends them."""
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         """Refuse a driver that overrides a final method: no driver can skip a limit."""
@@ -101,6 +104,7 @@ class Device(ABC):
         self._expected = expected or ExpectedIdentity()
         self._identity: Identity | None = None
         self._state = State.CLOSED
+        self._armed_roles: set[type[object]] = set()
         self._moving = threading.RLock()  # a signal's answer may come while it is held
         self._tokens = 0
         self._lease = Lease(name)
@@ -195,6 +199,7 @@ class Device(ABC):
         if self._state is State.ARMED:
             self._call(self._disarm)
             self._outputs_moved(by_run=True)
+            self._armed_roles.clear()
             self._move(State.ARMED, State.OPEN)
 
     @final
@@ -208,6 +213,7 @@ class Device(ABC):
             before = self._state
             if before in (State.CLOSED, State.SAFE):
                 return
+            self._armed_roles.clear()
             if before is not State.FAULT:
                 self._state = State.SAFE
         try:
@@ -307,10 +313,19 @@ class Device(ABC):
     def _outputs_moved(self, *, by_run: bool) -> None:  # noqa: B027 (most roles keep no account)
         """Take note that outputs may have moved without a write: by an armed run, or into their safe state."""
 
-    def _arm(self, hook: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Prepare a run of steps by the driver's hook; open → armed."""
+    def _require_free(self, role: type[object]) -> None:
+        """Refuse what a role cannot do while a run is armed: its own, or any where the roles share their runs."""
+        if not (self.joins_runs and self._state is State.ARMED and role not in self._armed_roles):
+            self._require(State.OPEN)
+
+    def _arm(self, role: type[object], hook: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Prepare a role's run of steps by the driver's hook; open → armed."""
         result = self._call(hook, *args, **kwargs)
-        if not self._move(State.OPEN, State.ARMED):
+        with self._moving:
+            armed = self._move(State.OPEN, State.ARMED) or (self.joins_runs and self._state is State.ARMED)
+            if armed:
+                self._armed_roles.add(role)
+        if not armed:
             self._call(self._disarm)  # made safe by another thread meanwhile
             self._require(State.OPEN)
         return result

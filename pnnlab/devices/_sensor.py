@@ -68,7 +68,7 @@ class Sensor(Device):
     ) -> None:  # fmt: skip
         """Prepare a run of `n` readings of a shape by the driver's hook."""
         self._buffer = ReadingBuffer(self.name, n, shape, self._row_dtype, out)
-        self._first_counter = self._arm(hook, *args, **kwargs)
+        self._first_counter = self._arm(Sensor, hook, *args, **kwargs)
 
     @property
     @abstractmethod

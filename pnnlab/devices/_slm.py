@@ -7,7 +7,7 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import Device, State
+from pnnlab.devices._device import Device
 from pnnlab.devices._limits import Limits
 from pnnlab.devices._trigger import Setpoint, Trigger
 from pnnlab.errors import AbilityError, SetpointError
@@ -91,7 +91,7 @@ class SpatialLightModulator(Device):
         Raises:
             SetpointError: Wrong shape, or a level outside the limits; nothing was sent.
         """
-        self._require(State.OPEN)
+        self._require_free(SpatialLightModulator)
         self._check(levels, levels.shape)
         realised = self._realise(levels)
         setpoint = Setpoint(self._next_tokens(1), levels, realised, self.clock.now_s())
@@ -114,7 +114,7 @@ class SpatialLightModulator(Device):
             SetpointError: Wrong shape, too fast, or a level outside the limits; nothing was sent.
             AbilityError: The instrument has no room or no such trigger.
         """
-        self._require(State.OPEN)
+        self._require_free(SpatialLightModulator)
         self._require_trigger(trigger, self.triggers)
         if levels.ndim != 3:
             raise SetpointError(
@@ -135,7 +135,7 @@ class SpatialLightModulator(Device):
         self._check(levels, levels.shape[1:])
         realised = self._realise(levels)
         setpoint = Setpoint(self._next_tokens(len(levels)), levels, realised, self.clock.now_s())
-        self._arm(self._arm_sequence, realised, trigger, period_s)
+        self._arm(SpatialLightModulator, self._arm_sequence, realised, trigger, period_s)
         return setpoint
 
     def _check(self, levels: Pattern, shape: tuple[int, ...]) -> None:

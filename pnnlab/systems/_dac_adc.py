@@ -63,7 +63,7 @@ class DacAdc(System):
     """One shot: a rest and a stretch of waveform on every output channel, and the record that was sampled with it.
 
     A batch is one buffered waveform and one record. The drive is the voltage in units of `amplitude` (input channels)
-    and `control_amplitude` (control channels), shape `(batch, steps, n_channels)`.
+    and `control_amplitude` (control channels), shape `(batch, steps, n_outputs)`.
     """
 
     Config = DacAdcConfig
@@ -76,10 +76,10 @@ class DacAdc(System):
         self._dac, self._adc = cast(DAC, devices["dac"]), cast(ADC, devices["adc"])
         encoder = config.encoder
         used = (*encoder.input_channels, *encoder.control_channels)
-        if len(set(used)) != len(used) or not set(used) <= set(range(self._dac.n_channels)):
+        if len(set(used)) != len(used) or not set(used) <= set(range(self._dac.n_outputs)):
             raise SetpointError(
                 f"{name}: input channels {encoder.input_channels} and control channels {encoder.control_channels} "
-                f"must be different ones of the {self._dac.n_channels} channels of {config.dac} (counted from 0)"
+                f"must be different ones of the {self._dac.n_outputs} channels of {config.dac} (counted from 0)"
             )
         samples = encoder.steps * encoder.hold
         if samples % config.decoder.windows:
@@ -89,14 +89,14 @@ class DacAdc(System):
             )
         # column of (inputs, controls, zero) that each step of each channel shows
         n_in, n_controls = self.n_in, self.n_controls
-        index = np.full((encoder.steps, self._dac.n_channels), n_in + n_controls)
+        index = np.full((encoder.steps, self._dac.n_outputs), n_in + n_controls)
         index[:, encoder.input_channels] = np.arange(n_in).reshape(encoder.steps, -1)
         index[:, encoder.control_channels] = n_in + np.arange(n_controls).reshape(encoder.steps, -1)
         self._input_columns = np.where(index < n_in, index, 0)
         self._control_columns = np.where((index >= n_in) & (index < n_in + n_controls), index - n_in, 0)
         self._is_input = (index < n_in).astype(np.float64)
         self._is_control = ((index >= n_in) & (index < n_in + n_controls)).astype(np.float64)
-        volts = np.zeros(self._dac.n_channels)
+        volts = np.zeros(self._dac.n_outputs)
         volts[list(encoder.input_channels)] = encoder.amplitude_v
         volts[list(encoder.control_channels)] = encoder.control_amplitude_v
         self._volts_per_unit = volts
@@ -140,12 +140,12 @@ class DacAdc(System):
     @property
     def output_shape(self) -> tuple[int, ...]:
         """See `System.output_shape`: windows and channels."""
-        return self.config.decoder.windows, self._adc.n_channels
+        return self.config.decoder.windows, self._adc.n_inputs
 
     @property
     def drive_shapes(self) -> tuple[tuple[int, ...], ...]:
         """See `System.drive_shapes`."""
-        return ((self.config.encoder.steps, self._dac.n_channels),)
+        return ((self.config.encoder.steps, self._dac.n_outputs),)
 
     @property
     def input_range(self) -> tuple[float, float]:
@@ -176,7 +176,7 @@ class DacAdc(System):
         return (inputs + controls,)
 
     def to_setpoints(self, *drive: A) -> tuple[A, ...]:
-        """See `System.to_setpoints`: one waveform a shot in V, shape `(batch, n_samples, n_channels)`."""
+        """See `System.to_setpoints`: one waveform a shot in V, shape `(batch, n_samples, n_outputs)`."""
         (units,) = drive
         volts = units * constant_like(self._volts_per_unit, units)
         return (volts[..., self._step_of_sample, :] * constant_like(self._not_rest, units),)
@@ -202,7 +202,7 @@ class DacAdc(System):
         return fault
 
     def _play(self, volts: FloatArray, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
-        """Play shots, shape `(batch, n_samples, n_channels)`, as one waveform and record them with it."""
+        """Play shots, shape `(batch, n_samples, n_outputs)`, as one waveform and record them with it."""
         dac, adc, rate_hz, n = self._dac, self._adc, self.config.rate_hz, len(wanted)
         n_samples = volts.shape[1]
         chosen = volts if n == len(volts) else volts[wanted]

@@ -41,13 +41,17 @@ class ADCConformance(ReadingRules[A], DeviceConformance[A]):
         """See `RunRules.triggers`."""
         return device.triggers
 
+    def is_chained(self, device: A, trigger: Trigger) -> bool:
+        """See `RunRules.is_chained`."""
+        return device.chains_records and trigger is Trigger.HARDWARE
+
     def step_s(self, device: A) -> float:
         """See `RunRules.step_s`."""
-        return (self.n_samples + 1) / device.max_rate_hz
+        return (self.n_samples + 1) / device.max_sample_rate_hz
 
     def arm_readings(self, device: A, n: int, trigger: Trigger, out: Rows | None = None) -> None:
         """See `ReadingRules.arm_readings`."""
-        device.arm_records(n, n_samples=self.n_samples, rate_hz=device.max_rate_hz, trigger=trigger, out=out)
+        device.arm_records(n, n_samples=self.n_samples, rate_hz=device.max_sample_rate_hz, trigger=trigger, out=out)
 
     def read(self, device: A, n: int, timeout_s: float) -> tuple[Rows, Stamps]:
         """See `ReadingRules.read`."""
@@ -61,25 +65,25 @@ class ADCConformance(ReadingRules[A], DeviceConformance[A]):
 
     def row_type(self, device: A) -> tuple[tuple[int, ...], np.dtype[np.number]]:
         """See `ReadingRules.row_type`."""
-        return (self.n_samples, device.n_channels), device.dtype
+        return (self.n_samples, device.n_inputs), device.dtype
 
     def test_its_facts_agree(self, device: A) -> None:
-        assert device.n_channels >= 1 and device.max_rate_hz > 0
+        assert device.n_inputs >= 1 and device.max_sample_rate_hz > 0
         low, high = device.range_v
         assert math.isfinite(low) and math.isfinite(high) and low < high
         assert np.issubdtype(device.dtype, np.floating), f"{device.name}: volts are not of type {device.dtype}"
 
     @pytest.mark.parametrize("factor", [1.001, 1000, 0, -1, math.nan, math.inf])
     def test_rates_that_it_cannot_keep_are_refused(self, device: A, factor: float) -> None:
-        self._assert_refused(device, self.n_samples, factor * device.max_rate_hz)
+        self._assert_refused(device, self.n_samples, factor * device.max_sample_rate_hz)
 
     @pytest.mark.parametrize("n_samples", [0, -1])
     def test_records_without_samples_are_refused(self, device: A, n_samples: int) -> None:
-        self._assert_refused(device, n_samples, device.max_rate_hz)
+        self._assert_refused(device, n_samples, device.max_sample_rate_hz)
 
     @pytest.mark.parametrize("n_samples", [1, 7])
     def test_a_record_lasts_for_its_samples(self, device: A, n_samples: int) -> None:
-        rate_hz = device.max_rate_hz / 2
+        rate_hz = device.max_sample_rate_hz / 2
         trigger = self.preferred(device)
         device.arm_records(2, n_samples=n_samples, rate_hz=rate_hz, trigger=trigger)
         device.start()
@@ -87,7 +91,7 @@ class ADCConformance(ReadingRules[A], DeviceConformance[A]):
             self.fire(device, trigger, 1)
             self.sleep(device, n_samples / rate_hz)
         records = device.read(2, timeout_s=self.patience_s)
-        assert records.volts.shape == (2, n_samples, device.n_channels)
+        assert records.volts.shape == (2, n_samples, device.n_inputs)
         # a record of n samples spans n - 1 intervals, and some count the last one too
         assert (n_samples - 1) / rate_hz * 0.99 <= records.stamps.duration_s <= n_samples / rate_hz * 1.01
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pnnlab.devices import DAC, Limits, Setpoint, State, Trigger
-from pnnlab.errors import AbilityError, SetpointError
+from pnnlab.errors import AbilityError, AcquisitionError, SetpointError
 from pnnlab.testing._device import DeviceConformance
 from pnnlab.testing._output import OutputRules, Realised, Values
 from pnnlab.testing._runs import RunRules
@@ -26,22 +26,22 @@ class WaveformRules(RunRules[V]):
 
     def triggers(self, device: V) -> frozenset[Trigger]:
         """See `RunRules.triggers`."""
-        return device.triggers
+        return device.waveform_triggers
 
     def arm(self, device: V, trigger: Trigger) -> None:
         """See `RunRules.arm`."""
         self.let_slew(device, "voltage")
-        device.arm_waveform(self.waveform(device), rate_hz=device.max_rate_hz, trigger=trigger)
+        device.arm_waveform(self.waveform(device), rate_hz=device.max_update_rate_hz, trigger=trigger)
 
     def step_s(self, device: V) -> float:
         """See `RunRules.step_s`."""
-        return len(self.waveform(device)) / device.max_rate_hz
+        return len(self.waveform(device)) / device.max_update_rate_hz
 
     def waveform(self, device: V) -> Values:
         """Return a waveform that begins where the outputs are and ends away from there, within the slew limit."""
         low, high = self.limits_of(device, "voltage")
         start = np.clip(device.present_v, low, high)
-        step = min((high - low) / 20, 0.5 * device.limits("voltage").slew_per_s / device.max_rate_hz)
+        step = min((high - low) / 20, 0.5 * device.limits("voltage").slew_per_s / device.max_update_rate_hz)
         n = max(1, min(10, device.max_samples))
         direction = np.where(start > (low + high) / 2, -1, 1)
         volts: Values = start + direction * step * np.arange(1, n + 1)[:, None]
@@ -49,12 +49,12 @@ class WaveformRules(RunRules[V]):
 
     def test_a_waveform_waits_for_its_trigger_and_holds_its_last_value(self, device: V) -> None:
         self._waveforms_or_skip(device)
-        for trigger in sorted(device.triggers):
+        for trigger in sorted(device.waveform_triggers):
             if not self.can_fire(trigger):
                 continue
             before = device.present_v.copy()
             volts = self.waveform(device)
-            setpoint = device.arm_waveform(volts, rate_hz=device.max_rate_hz, trigger=trigger)
+            setpoint = device.arm_waveform(volts, rate_hz=device.max_update_rate_hz, trigger=trigger)
             assert len(setpoint.tokens) == 1
             assert setpoint.realised.shape == volts.shape
             np.testing.assert_array_equal(device.present_v, before, "arming a waveform moved the outputs")
@@ -67,11 +67,11 @@ class WaveformRules(RunRules[V]):
             np.testing.assert_allclose(device.present_v, setpoint.realised[-1], rtol=1e-6, atol=1e-9)
 
     def test_an_internal_waveform_takes_its_time(self, device: V) -> None:
-        if Trigger.INTERNAL not in device.triggers:
+        if Trigger.INTERNAL not in device.waveform_triggers:
             pytest.skip(f"{device.name} has no timer of its own")
         volts = self.waveform(device)
         # long beside the error of the clock
-        rate_hz = min(device.max_rate_hz, len(volts) / (20 * self.stamp_error_s))
+        rate_hz = min(device.max_update_rate_hz, len(volts) / (20 * self.stamp_error_s))
         device.arm_waveform(volts, rate_hz=rate_hz, trigger=Trigger.INTERNAL)
         begin_s = device.clock.now_s()
         device.start()
@@ -79,25 +79,41 @@ class WaveformRules(RunRules[V]):
         took_s = device.clock.now_s() - begin_s
         assert took_s >= (len(volts) - 1) / rate_hz - self.stamp_error_s
 
+    def test_the_start_that_it_tells_is_bench_time(self, device: V) -> None:
+        if device.start_error_s is None or Trigger.INTERNAL not in device.waveform_triggers:
+            pytest.skip(f"{device.name} does not tell when a waveform began")
+        for _ in range(2):
+            self.arm(device, Trigger.INTERNAL)
+            with pytest.raises(AcquisitionError):
+                device.begun_s()
+            least_s, most_s = device.latency_s
+            earliest_s = device.clock.now_s() + least_s
+            device.start()
+            latest_s = device.clock.now_s() + most_s
+            device.wait(self.patience_s)
+            error_s = device.start_error_s + self.stamp_error_s
+            assert earliest_s - error_s <= device.begun_s() <= latest_s + error_s
+            device.disarm()
+
     def test_a_waveform_that_is_too_long_is_refused(self, device: V) -> None:
         here = np.clip(device.present_v, *self.limits_of(device, "voltage"))
         for extra in (1, 1000):
-            long = np.broadcast_to(here, (device.max_samples + extra, device.n_channels))
-            self.assert_refused(device, f"{len(long)} samples", _arming(long, device.max_rate_hz), AbilityError)
+            long = np.broadcast_to(here, (device.max_samples + extra, device.n_outputs))
+            self.assert_refused(device, f"{len(long)} samples", _arming(long, device.max_update_rate_hz), AbilityError)
 
     def test_the_longest_waveform_fits(self, device: V) -> None:
         self._waveforms_or_skip(device)
-        if device.max_samples * device.n_channels > 1e6:
+        if device.max_samples * device.n_outputs > 1e6:
             pytest.skip(f"{device.name}: its longest waveform would take too long")
         here = np.clip(device.present_v, *self.limits_of(device, "voltage"))
-        arming: Call[V] = _arming(np.tile(here, (device.max_samples, 1)), device.max_rate_hz)
+        arming: Call[V] = _arming(np.tile(here, (device.max_samples, 1)), device.max_update_rate_hz)
         arming(device)
         assert device.state is State.ARMED
 
     @pytest.mark.parametrize("factor", [1.001, 1000, 0, -1, math.nan, math.inf])
     def test_rates_that_it_cannot_keep_are_refused(self, device: V, factor: float) -> None:
         self._waveforms_or_skip(device)
-        rate_hz = factor * device.max_rate_hz
+        rate_hz = factor * device.max_update_rate_hz
         arming: Call[V] = _arming(self.waveform(device), rate_hz)
         self.assert_refused(device, f"{rate_hz:g} samples/s", arming, SetpointError)
 
@@ -107,7 +123,9 @@ class WaveformRules(RunRules[V]):
         for wrong in (math.nan, -math.inf, high + 1e-3 * (high - low)):
             volts = self.waveform(device)
             volts[-1, -1] = wrong
-            self.assert_refused(device, f"a sample of {wrong} V", _arming(volts, device.max_rate_hz), SetpointError)
+            self.assert_refused(
+                device, f"a sample of {wrong} V", _arming(volts, device.max_update_rate_hz), SetpointError
+            )
 
     def _waveforms_or_skip(self, device: V) -> None:
         if not device.max_samples:
@@ -121,19 +139,19 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
 
     def calls(self, like: V) -> Mapping[str, Call[V]]:
         """See `Subject.calls`."""
-        idle = np.full(like.n_channels, self.idle(like, "voltage"))
+        idle = np.full(like.n_outputs, self.idle(like, "voltage"))
         calls: dict[str, Call[V]] = {
             "write": lambda device: device.write(idle),
             "ramp": lambda device: device.ramp(idle),
         }
         if like.max_samples:
-            trigger, rate_hz = min(like.triggers), like.max_rate_hz
+            trigger, rate_hz = min(like.waveform_triggers), like.max_update_rate_hz
             calls["arm_waveform"] = lambda device: device.arm_waveform(idle[None], rate_hz=rate_hz, trigger=trigger)
         return calls
 
     def misfits(self, like: V) -> Mapping[str, Call[V]]:
         """See `Subject.misfits`."""
-        n, idle = like.n_channels, self.idle(like, "voltage")
+        n, idle = like.n_outputs, self.idle(like, "voltage")
         shapes = {
             "a channel too many": (n + 1,), "a channel too few": (n - 1,), "one number": (), "a row of rows": (1, n),
         }  # fmt: skip
@@ -148,7 +166,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
                 "waveforms": (1, 2, n),
             }  # fmt: skip
             for what, shape in waveforms.items():
-                calls[what] = _arming(np.full(shape, idle), like.max_rate_hz)
+                calls[what] = _arming(np.full(shape, idle), like.max_update_rate_hz)
         return calls
 
     def readback(self, device: V) -> dict[str, object]:
@@ -162,7 +180,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
 
     def setpoint_shape(self, device: V, quantity: str) -> tuple[int, ...]:
         """See `OutputRules.setpoint_shape`."""
-        return (device.n_channels,)
+        return (device.n_outputs,)
 
     def output_quantities(self, device: V) -> tuple[str, ...]:
         """See `OutputRules.output_quantities`."""
@@ -173,13 +191,15 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
         found = []
         for value in values.tolist():
             self.let_slew(device, quantity)
-            found.append(device.write(np.full(device.n_channels, value)).realised)
+            found.append(device.write(np.full(device.n_outputs, value)).realised)
         return np.stack(found)
 
     def test_its_facts_agree(self, device: V) -> None:
-        assert device.n_channels >= 1 and device.max_rate_hz > 0 and device.max_samples >= 0
-        assert bool(device.max_samples) == bool(device.triggers), "a waveform needs memory and a trigger"
-        assert device.present_v.shape == (device.n_channels,)
+        least_s, most_s = device.latency_s
+        assert 0 <= least_s <= most_s < math.inf and 0 <= device.settle_s < math.inf
+        assert device.n_outputs >= 1 and device.max_update_rate_hz > 0 and device.max_samples >= 0
+        assert bool(device.max_samples) == bool(device.waveform_triggers), "a waveform needs memory and a trigger"
+        assert device.present_v.shape == (device.n_outputs,)
         assert np.isfinite(device.present_v).all()
 
     def test_written_voltages_are_present(self, device: V) -> None:
@@ -200,7 +220,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
         found = []
         for fraction in (0.2, 0.8):
             self.let_slew(device, "voltage")
-            device.write(np.full(device.n_channels, low + fraction * (high - low)))
+            device.write(np.full(device.n_outputs, low + fraction * (high - low)))
             device.make_safe()
             found.append(device.present_v.copy())
             device.resume()
@@ -210,7 +230,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
     def test_a_jump_above_the_slew_limit_is_refused_and_a_ramp_arrives(self) -> None:
         with self._slewing(seconds=0.1) as device:
             low, high = self.limits_of(device, "voltage")
-            begin, end = np.full((2, device.n_channels), [[low], [high]])
+            begin, end = np.full((2, device.n_outputs), [[low], [high]])
             device.write(begin)
             for far in (end, begin + 0.5 * (end - begin)):
                 self.assert_refused(device, "a jump", _writing(far), SetpointError)
@@ -224,7 +244,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
     def test_after_the_safe_state_the_slew_limit_counts_from_there(self) -> None:
         with self._slewing(seconds=10.0) as device:
             low, high = self.limits_of(device, "voltage")
-            ends = np.full((2, device.n_channels), [[low], [high]])
+            ends = np.full((2, device.n_outputs), [[low], [high]])
             device.make_safe()
             device.resume()
             far = ends[np.abs(ends - device.present_v).max(axis=1).argmax()]
@@ -232,7 +252,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
 
     def test_after_a_waveform_the_slew_limit_counts_from_its_end(self) -> None:
         with self._slewing(seconds=10.0) as device:
-            if Trigger.INTERNAL not in device.triggers:
+            if Trigger.INTERNAL not in device.waveform_triggers:
                 pytest.skip(f"{device.name} has no timer of its own")
             low, high = self.limits_of(device, "voltage")
             self.sleep(device, 20.0)
@@ -240,7 +260,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
             device.start()
             device.wait(self.patience_s)
             device.disarm()
-            middle = np.full(device.n_channels, (low + high) / 2)
+            middle = np.full(device.n_outputs, (low + high) / 2)
             far = np.where(device.present_v > middle, low, high)
             self.assert_refused(device, "a jump after a waveform", _writing(far), SetpointError)
 
@@ -248,10 +268,10 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
         with self._slewing(seconds=0.1) as device:
             self._waveforms_or_skip(device)
             low, high = self.limits_of(device, "voltage")
-            device.write(np.full(device.n_channels, low))
+            device.write(np.full(device.n_outputs, low))
             n = min(device.max_samples, 4)
-            steep = np.linspace(low, high, n + 1)[1:, None] * np.ones(device.n_channels)
-            self.assert_refused(device, "a steep waveform", _arming(steep, device.max_rate_hz), SetpointError)
+            steep = np.linspace(low, high, n + 1)[1:, None] * np.ones(device.n_outputs)
+            self.assert_refused(device, "a steep waveform", _arming(steep, device.max_update_rate_hz), SetpointError)
 
     def _slewing(self, seconds: float) -> V:
         """Return a closed device that needs some time from one end of its range to the other."""
@@ -271,5 +291,5 @@ def _ramping(volts: Values) -> Call[V]:
 def _arming(volts: Values, rate_hz: float) -> Call[V]:
     """Return a call that arms a waveform with any trigger that there is."""
     return lambda device: device.arm_waveform(
-        volts, rate_hz=rate_hz, trigger=min(device.triggers, default=Trigger.INTERNAL)
+        volts, rate_hz=rate_hz, trigger=min(device.waveform_triggers, default=Trigger.INTERNAL)
     )

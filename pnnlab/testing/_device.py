@@ -21,7 +21,7 @@ D = TypeVar("D", bound=Device)
 
 _GUARDS: Final = (
     "_arm", "_call", "_check", "_joined_limits", "_next_tokens", "_outputs_moved", "_release", "_require",
-    "_require_trigger", "_standing_v",
+    "_require_free", "_require_trigger", "_standing_v",
 )  # fmt: skip
 """What keeps the public calls safe; not final for Python, and not for a driver to touch."""
 

@@ -183,6 +183,7 @@ class ReadingRules(RunRules[D]):
     def test_each_trigger_gives_one_reading(self, device: D, trigger: Trigger) -> None:
         if trigger not in self.triggers(device):
             pytest.skip(f"{device.name} has no {trigger} triggers")
+        self._single_or_skip(device, trigger)
         self.arm_readings(device, 3, trigger)
         device.start()
         for _ in range(3):

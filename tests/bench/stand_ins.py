@@ -145,10 +145,10 @@ class Supply(StandIn, DAC):
     """A power supply, not simulated."""
 
     needs_plant: ClassVar[bool] = False
-    n_channels = 2  # type: ignore[assignment]  # a constant serves as the property
-    max_rate_hz = 1e3  # type: ignore[assignment]  # the same
+    n_outputs = 2  # type: ignore[assignment]  # a constant serves as the property
+    max_update_rate_hz = 1e3  # type: ignore[assignment]  # the same
     max_samples = 0  # type: ignore[assignment]  # the same
-    triggers = frozenset()  # type: ignore[assignment,var-annotated]  # the same
+    waveform_triggers = frozenset()  # type: ignore[assignment,var-annotated]  # the same
 
     @property
     def present_v(self) -> npt.NDArray[np.floating]:

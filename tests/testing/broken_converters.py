@@ -5,7 +5,7 @@ from typing import Unpack
 
 import numpy as np
 
-from pnnlab.devices import Limits, Stamps, Trigger
+from pnnlab.devices import DAC, Limits, Sensor, Stamps, Trigger
 from pnnlab.testing import DeviceArguments
 from tests.testing.broken import broken
 from tests.testing.memory_devices import Floats, MemoryAdc, MemoryDac, Numbers
@@ -37,7 +37,7 @@ class UnsafeDac(MemoryDac):
 class ReturningDac(MemoryDac):
     def _disarm(self) -> None:
         super()._disarm()
-        self._held = np.zeros(self.n_channels)
+        self._held = np.zeros(self.n_outputs)
 
 
 @broken("test_a_waveform_waits_for_its_trigger_and_holds_its_last_value", "arming a waveform moved the outputs")
@@ -51,7 +51,13 @@ class JumpingDac(MemoryDac):
 class UntriggeredDac(MemoryDac):
     def _start(self) -> None:
         super()._start()
-        self._held = np.ones(self.n_channels)
+        self._held = np.ones(self.n_outputs)
+
+
+@broken("test_the_start_that_it_tells_is_bench_time", " <= ")
+class LateStartDac(MemoryDac):
+    def _begun_s(self) -> float:
+        return super()._begun_s() + 1.0
 
 
 @broken("test_an_internal_waveform_takes_its_time", " >= ")
@@ -95,7 +101,7 @@ class SlewlessWaveformDac(SlewlessDac):
 
 @broken("test_its_facts_agree", "a waveform needs memory and a trigger")
 class NoTriggerDac(MemoryDac):
-    triggers = frozenset[Trigger]()
+    waveform_triggers = frozenset[Trigger]()
 
 
 class NothingChecked(Limits):
@@ -113,7 +119,7 @@ class CarelessDac(MemoryDac):
 
 @broken("test_rates_that_it_cannot_keep_are_refused", "inf samples/s reached _arm_waveform()")
 class EndlessRateDac(MemoryDac):
-    max_rate_hz = np.inf
+    max_update_rate_hz = np.inf
 
 
 @broken("test_a_waveform_that_is_too_long_is_refused", "101 samples reached _arm_waveform()")
@@ -122,7 +128,7 @@ class BypassedDac(MemoryDac):
 
 
 def arm_without_checks(self: BypassedDac, volts: Floats, *, rate_hz: float, trigger: Trigger) -> None:
-    self._arm(self._arm_waveform, volts, rate_hz, trigger)
+    self._arm(DAC, self._arm_waveform, volts, rate_hz, trigger)
 
 
 # what Device refuses in a subclass, slipped in behind its back
@@ -148,7 +154,7 @@ class SampleTimeAdc(MemoryAdc):
 
 @broken("test_rates_that_it_cannot_keep_are_refused", "8 samples at inf Hz reached _arm_records()")
 class EndlessRateAdc(MemoryAdc):
-    max_rate_hz = np.inf
+    max_sample_rate_hz = np.inf
 
 
 @broken("test_records_without_samples_are_refused", "0 samples at 100000 Hz reached _arm_records()")
@@ -159,7 +165,7 @@ class BypassedAdc(MemoryAdc):
 def arm_records_without_checks(
     self: BypassedAdc, n: int, *, n_samples: int, rate_hz: float, trigger: Trigger, out: Floats | None = None
 ) -> None:
-    self._arm(self._arm_records, n, n_samples, rate_hz, trigger)
+    self._arm(Sensor, self._arm_records, n, n_samples, rate_hz, trigger)
 
 
 setattr(BypassedAdc, "arm_records", arm_records_without_checks)  # noqa: B010

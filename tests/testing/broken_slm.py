@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pnnlab.devices import Trigger
+from pnnlab.devices import SpatialLightModulator, Trigger
 from tests.testing.broken import broken
 from tests.testing.memory_devices import MemorySlm, Numbers
 
@@ -57,7 +57,7 @@ class BypassedSlm(MemorySlm):
 
 
 def arm_without_checks(self: BypassedSlm, levels: Numbers, *, trigger: Trigger, period_s: float) -> None:
-    self._arm(self._arm_sequence, levels, trigger, period_s)
+    self._arm(SpatialLightModulator, self._arm_sequence, levels, trigger, period_s)
 
 
 # what Device refuses in a subclass, slipped in behind its back

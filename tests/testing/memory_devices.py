@@ -174,10 +174,11 @@ class MemoryCamera(MemoryDevice, Camera):
 class MemoryDac(MemoryDevice, DAC):
     """Three outputs of 12 bits, codes of two's complement."""
 
-    n_channels = 3
-    max_rate_hz = 1e5
+    n_outputs = 3
+    max_update_rate_hz = 1e5
     max_samples = 100
-    triggers = frozenset(Trigger)
+    start_error_s = 0.0
+    waveform_triggers = frozenset(Trigger)
     lsb_v = 10 / 2**12
 
     def _settings(self) -> dict[str, SettingValue]:
@@ -187,11 +188,11 @@ class MemoryDac(MemoryDevice, DAC):
         return {"voltage": Limits(-5.0, 5.0 - self.lsb_v)}
 
     def _open(self) -> None:
-        self._held: Floats = np.zeros(self.n_channels)
+        self._held: Floats = np.zeros(self.n_outputs)
         self._waveform: Floats | None = None
 
     def _make_safe(self) -> None:
-        self._held = np.zeros(self.n_channels)
+        self._held = np.zeros(self.n_outputs)
 
     def _realise(self, volts: Floats) -> Floats:
         realised: Floats = np.rint(volts / self.lsb_v) * self.lsb_v
@@ -212,6 +213,11 @@ class MemoryDac(MemoryDevice, DAC):
         self._waveform, self._rate_hz = volts.copy(), rate_hz
         self._begin(1, trigger, len(volts) / rate_hz)
 
+    def _begun_s(self) -> float:
+        if not self.steps.starts_s:
+            raise AcquisitionError("the waveform has not begun")
+        return self.steps.starts_s[0]
+
     def _disarm(self) -> None:
         self._held, self._waveform = self.present_v, None
         super()._disarm()
@@ -220,14 +226,14 @@ class MemoryDac(MemoryDevice, DAC):
 class MemoryAdc(MemoryDevice, ADC):
     """Two inputs that see a slow wave."""
 
-    n_channels = 2
-    max_rate_hz = 1e5
+    n_inputs = 2
+    max_sample_rate_hz = 1e5
     range_v = (-10.0, 10.0)
     stamp_error_s = 0.0
     triggers = frozenset(Trigger)
 
     def _settings(self) -> dict[str, SettingValue]:
-        return {"range_v": list(self.range_v), "channels": self.n_channels}
+        return {"range_v": list(self.range_v), "channels": self.n_inputs}
 
     def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int | None:
         self._begin(n, trigger, n_samples / rate_hz)

@@ -47,9 +47,9 @@ class SlowCamera(MemoryCamera):
 class StaticDac(MemoryDac):
     """One output without waveforms."""
 
-    n_channels = 1
+    n_outputs = 1
     max_samples = 0
-    triggers = frozenset[Trigger]()
+    waveform_triggers = frozenset[Trigger]()
 
 
 class FineDac(MemoryDac):

@@ -70,13 +70,13 @@ class SimAdc(ADC):
     options: SimAdcOptions
 
     @property
-    def n_channels(self) -> int:
-        """See `ADC.n_channels`."""
+    def n_inputs(self) -> int:
+        """See `ADC.n_inputs`."""
         return plant_of(self, CircuitBoard).n_outputs
 
     @property
-    def max_rate_hz(self) -> float:
-        """See `ADC.max_rate_hz`."""
+    def max_sample_rate_hz(self) -> float:
+        """See `ADC.max_sample_rate_hz`."""
         return self.options.max_rate_hz
 
     @property
@@ -116,7 +116,7 @@ class SimAdc(ADC):
             volts: What the DAC is told in V, shape `(batch, n_samples, n_inputs)`.
 
         Returns:
-            Volts, shape `(batch, n_samples, n_channels)`.
+            Volts, shape `(batch, n_samples, n_inputs)`.
         """
         period_s = 1 / self._rate_hz
         settled = self._board.settled(volts, period_s=period_s, delay_s=self._delay_s(self._rate_hz))
@@ -130,7 +130,7 @@ class SimAdc(ADC):
         options, board = self.options, self._board
         low, high = options.range_v
         self._converter = Converter(
-            self.n_channels, low=low, high=high, n_codes=2**options.bits,
+            self.n_inputs, low=low, high=high, n_codes=2**options.bits,
             offset=options.mismatch * options.offset_v, gain=options.mismatch * options.gain_error,
             inl_lsb=options.mismatch * options.inl_lsb,
             generator=board.specimen(f"adc {self.name}"), dtype=board.dtype, torch_device=board.torch_device,
@@ -150,7 +150,7 @@ class SimAdc(ADC):
     def _settings(self) -> dict[str, SettingValue]:
         return {
             "bits": self.options.bits, "range_v": list(self.options.range_v), "lsb_v": self._converter.lsb,
-            "n_channels": self.n_channels, "max_rate_hz": self.max_rate_hz, "delay_s": self.options.delay_s,
+            "n_inputs": self.n_inputs, "max_sample_rate_hz": self.max_sample_rate_hz, "delay_s": self.options.delay_s,
         }  # fmt: skip
 
     def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int | None:
@@ -199,7 +199,7 @@ class SimAdc(ADC):
     # Samples
 
     def _observe(self, starts_s: npt.NDArray[np.float64]) -> torch.Tensor:
-        """Return what is at the inputs during records, shape `(n, n_samples, n_channels)`."""
+        """Return what is at the inputs during records, shape `(n, n_samples, n_inputs)`."""
         times_s = starts_s[:, None] + self._ticks_s
         volts = self._board.course.foresee(times_s.ravel())
         return volts.reshape(*times_s.shape, -1)
@@ -221,7 +221,7 @@ class SimAdc(ADC):
         return 1 / rate_hz if self.options.delay_s is None else self.options.delay_s
 
     def _digitise(self, volts: torch.Tensor) -> npt.NDArray[np.floating]:
-        """Return the samples of voltages at the inputs, shape `(n, n_channels)`."""
+        """Return the samples of voltages at the inputs, shape `(n, n_inputs)`."""
         options = self.options
         measured: npt.NDArray[np.floating] = self._converter.distort(volts).cpu().numpy().astype(np.float64)
         if options.noise * options.noise_rms_v:

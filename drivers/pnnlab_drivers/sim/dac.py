@@ -33,6 +33,8 @@ class SimDacOptions(DeviceOptions):
         safe_v: Voltage of all channels in the safe state.
         latency_s: Least and most time from the end of `start` or `write` to the change at the outputs, drawn evenly
             between them; the marker's pulses tell the real one. The safe state is there at once.
+        start_error_s: By how much the start of a waveform may be off that the converter tells; `null` where it tells
+            none.
         mismatch: Scales every hidden deviation below; 0 switches them off.
         offset_v: Standard deviation of the channels' offsets.
         gain_error: Standard deviation of the channels' relative gain errors.
@@ -50,6 +52,7 @@ class SimDacOptions(DeviceOptions):
     max_samples: int = Field(default=262144, ge=0)
     safe_v: Volts = 0.0
     latency_s: tuple[NonNegative, NonNegative] = (0.0, 0.0)
+    start_error_s: NonNegative | None = None
     mismatch: float = 1.0
     offset_v: Volts = 0.0
     gain_error: float = 0.0
@@ -82,13 +85,13 @@ class SimDac(DAC):
     options: SimDacOptions
 
     @property
-    def n_channels(self) -> int:
-        """See `DAC.n_channels`."""
+    def n_outputs(self) -> int:
+        """See `DAC.n_outputs`."""
         return plant_of(self, CircuitBoard).n_inputs
 
     @property
-    def max_rate_hz(self) -> float:
-        """See `DAC.max_rate_hz`."""
+    def max_update_rate_hz(self) -> float:
+        """See `DAC.max_update_rate_hz`."""
         return self.options.max_rate_hz
 
     @property
@@ -97,9 +100,19 @@ class SimDac(DAC):
         return self.options.max_samples
 
     @property
-    def triggers(self) -> frozenset[Trigger]:
-        """See `DAC.triggers`."""
+    def waveform_triggers(self) -> frozenset[Trigger]:
+        """See `DAC.waveform_triggers`."""
         return frozenset({Trigger.INTERNAL, Trigger.SOFTWARE} if self.max_samples else ())
+
+    @property
+    def latency_s(self) -> tuple[float, float]:
+        """See `DAC.latency_s`."""
+        return self.options.latency_s
+
+    @property
+    def start_error_s(self) -> float | None:
+        """See `DAC.start_error_s`."""
+        return self.options.start_error_s
 
     @property
     def present_v(self) -> VoltArray:
@@ -121,7 +134,7 @@ class SimDac(DAC):
         options, board = self.options, self._board
         low, high = options.range_v
         self._converter = Converter(
-            self.n_channels, low=low, high=high, n_codes=2**options.bits,
+            self.n_outputs, low=low, high=high, n_codes=2**options.bits,
             offset=options.mismatch * options.offset_v, gain=options.mismatch * options.gain_error,
             inl_lsb=options.mismatch * options.inl_lsb, dnl_lsb=options.mismatch * options.dnl_lsb,
             generator=board.specimen(f"dac {self.name}"), dtype=board.dtype, torch_device=board.torch_device,
@@ -139,13 +152,13 @@ class SimDac(DAC):
         self._waveform = None
 
     def _make_safe(self) -> None:
-        volts = self._realise(np.full(self.n_channels, self.options.safe_v))
+        volts = self._realise(np.full(self.n_outputs, self.options.safe_v))
         self._hold(volts, self.clock.now_s(), UNNUMBERED)
 
     def _settings(self) -> dict[str, SettingValue]:
         return {
             "bits": self.options.bits, "range_v": list(self.options.range_v), "lsb_v": self._converter.lsb,
-            "n_channels": self.n_channels, "max_rate_hz": self.max_rate_hz, "max_samples": self.max_samples,
+            "n_outputs": self.n_outputs, "max_update_rate_hz": self.max_update_rate_hz, "max_samples": self.max_samples,
         }  # fmt: skip
 
     def _realise(self, volts: VoltArray) -> VoltArray:
@@ -158,7 +171,7 @@ class SimDac(DAC):
         self._waveform, self._rate_hz, self._armed_trigger = volts.copy(), rate_hz, trigger
         # what upload and conversion take is over before the start
         self._true_v, self._token = self._at_output(volts), self._last_token
-        self._listening, self._done_s = False, np.inf
+        self._listening, self._done_s, self._told_s = False, np.inf, np.inf
 
     def _start(self) -> None:
         self._listening = True
@@ -187,6 +200,11 @@ class SimDac(DAC):
             self._changes_s = min(self._changes_s, now_s)
         self._waveform, self._listening = None, False
 
+    def _begun_s(self) -> float:
+        if not np.isfinite(self._told_s):
+            raise AcquisitionError(f"{self.name}: the waveform has not begun; start it")
+        return self._told_s
+
     # Outputs
 
     @property
@@ -203,6 +221,9 @@ class SimDac(DAC):
             raise AcquisitionError(f"{self.name}: the waveform has been played; arm it again")
         start_s, period_s = self._next_change_s(), 1 / self._rate_hz
         self._done_s = start_s + len(self._waveform) * period_s
+        error_s = self.options.start_error_s or 0.0
+        off_s = float(self._board.noise(f"dac {self.name} start").uniform(-error_s, error_s)) if error_s else 0.0
+        self._told_s = start_s + off_s
         self._register = None
         self._board.play(self._true_v, self._waveform, start_s=start_s, period_s=period_s, token=self._token)
 
@@ -216,7 +237,7 @@ class SimDac(DAC):
         return self._changes_s
 
     def _at_output(self, volts: VoltArray) -> VoltArray:
-        """Return what is at the outputs, shape `(n, n_channels)`, when these voltages are reported."""
+        """Return what is at the outputs, shape `(n, n_outputs)`, when these voltages are reported."""
         board, options = self._board, self.options
         reported = torch.as_tensor(volts, dtype=board.dtype, device=board.torch_device)
         true: VoltArray = self._converter.distort(reported).cpu().numpy()

@@ -16,7 +16,9 @@ from tests.drivers.sim.circuits import RATE_HZ, Array, Bench, exact, shots
 class TestSimDacWithLatency(DACConformance[SimDac]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> SimDac:
         plant = CircuitBoard("board", clock=arguments["clock"])
-        options = SimDac.Options.model_validate({"max_samples": 100, "latency": ("1 ms", "3 ms")})
+        options = SimDac.Options.model_validate(
+            {"max_samples": 100, "latency": ("1 ms", "3 ms"), "start_error": "1 us"}
+        )
         return SimDac("dac", options, plant=plant, **arguments)
 
 
