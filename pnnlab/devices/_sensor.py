@@ -48,6 +48,11 @@ class Sensor(Device):
         return 0.0
 
     @property
+    def trigger_latency_s(self) -> float:
+        """Return the longest time from the end of a call of `trigger` to the beginning of its reading, in s."""
+        return 0.0
+
+    @property
     def stale_readings(self) -> int:
         """Return how many readings of an earlier run may still come after arming: a queue that cannot be emptied."""
         return 0
@@ -103,6 +108,8 @@ class Sensor(Device):
             wrong.append("counters (declared otherwise by counter_modulus)")
         if (stamps.start_s is None) != (self.stamp_error_s is None):
             wrong.append("start_s (declared otherwise by stamp_error_s)")
+        if not wrong and not _tells_all_of_the_intact(stamps):
+            wrong.append("counters or start_s (missing for readings that are complete)")
         if wrong:
             raise DeviceError(
                 f"{self.name}: {type(self).__name__} tells of {stamps.count} of {n} readings with {', '.join(wrong)} "
@@ -111,7 +118,9 @@ class Sensor(Device):
 
     def _refuse_faults(self, stamps: Stamps, n: int, number: int, timeout_s: float) -> None:
         what, at = "", 0
-        if stamps.counters is not None and self.counter_modulus is not None and stamps.count:
+        if stamps.intact is not None and not stamps.intact.all():
+            what = f"reading {number + int(np.flatnonzero(~stamps.intact)[0])} of the run is incomplete"
+        elif stamps.counters is not None and self.counter_modulus is not None and stamps.count:
             expected = self._first_counter
             expected = int(stamps.counters[0]) if expected is None else expected + number
             gaps = np.diff(stamps.counters, prepend=expected - 1) % self.counter_modulus
@@ -127,8 +136,6 @@ class Sensor(Device):
                     what = "readings came out of order"
                 what += f" before reading {number + at} of the run (the device counted {int(stamps.counters[at])})"
             self._first_counter = int(stamps.counters[0] - number) % self.counter_modulus
-        if not what and stamps.intact is not None and not stamps.intact.all():
-            what = f"reading {number + int(np.flatnonzero(~stamps.intact)[0])} of the run is incomplete"
         if not what and stamps.count < n:
             what = f"{stamps.count} of {n} readings came within {timeout_s:g} s"
         if what:
@@ -145,3 +152,10 @@ class Sensor(Device):
         Returns once all rows are filled, or after `timeout_s` with those that came: a driver judges nothing, drops
         nothing silently and raises only where the instrument itself fails.
         """
+
+
+def _tells_all_of_the_intact(stamps: Stamps) -> bool:
+    """Return whether complete readings have a number and a time, where the device has them at all."""
+    intact = np.ones(stamps.count, bool) if stamps.intact is None else stamps.intact
+    numbered = stamps.counters is None or bool((stamps.counters[intact] >= 0).all())
+    return numbered and (stamps.start_s is None or bool(np.isfinite(stamps.start_s[intact]).all()))

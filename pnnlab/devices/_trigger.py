@@ -44,10 +44,10 @@ class Stamps:
     Attributes:
         count: How many came.
         duration_s: For how long each collected signal.
-        counters: The device's number of each reading, shape `(count,)`, modulo the device's `counter_modulus`; `None`
-            where it does not count.
+        counters: The device's number of each reading, shape `(count,)`, modulo the device's `counter_modulus`; -1 for
+            an incomplete reading that does not tell; `None` where the device does not count.
         start_s: Bench time at which each began to collect, shape `(count,)`, right to the device's `stamp_error_s`;
-            `None` where it has no clock.
+            NaN for an incomplete reading that does not tell; `None` where the device has no clock.
         intact: Whether all of it arrived, shape `(count,)`; `None` where all are.
         note: The driver's word on readings that did not come, for the message.
     """

@@ -79,7 +79,12 @@ class FrameTaker(ABC):
     @property
     def _hold_s(self) -> float:
         """How long a pattern must stand: until it has settled and was exposed."""
-        return self._timing.latency_s[1] + self._timing.settle_s + self._camera.exposure_s
+        return self._timing.latency_s[1] + self._timing.settle_s + self._exposed_s
+
+    @property
+    def _exposed_s(self) -> float:
+        """From a software trigger to the end of its exposure, at the most."""
+        return self._camera.trigger_latency_s + self._camera.exposure_s
 
     @property
     def _doubt_s(self) -> float:
@@ -192,7 +197,7 @@ class Overlapped(FrameTaker):
 
         def collect(count: int) -> str:
             with self._trace.span(Lane.BENCH, "read out", 1):
-                wait_s = camera.exposure_s + camera.readout_s + PATIENCE_S
+                wait_s = self._exposed_s + camera.readout_s + PATIENCE_S
                 frames = camera.collect(1, timeout_s=wait_s)
             if not frames.stamps.count:
                 return f"a frame never came ({frames.stamps.note})"
@@ -214,7 +219,7 @@ class Overlapped(FrameTaker):
                     clock.sleep_until(settled_s + self._doubt_s)
                 with self._trace.span(Lane.BENCH, "expose", 1):
                     camera.trigger()
-                    clock.sleep_until(clock.now_s() + camera.exposure_s + self._doubt_s)
+                    clock.sleep_until(clock.now_s() + self._exposed_s + self._doubt_s)
             faults = collect(n) or faults
         finally:
             camera.disarm()
@@ -249,7 +254,7 @@ class Alternating(FrameTaker):
         frames = 1 + self._camera.stale_readings
         return max(
             self._slm.frame_period_s,
-            self._hold_s + self._camera.readout_s + (frames - 1) * (self._camera.exposure_s + self._camera.readout_s),
+            self._hold_s + self._camera.readout_s + (frames - 1) * (self._exposed_s + self._camera.readout_s),
         )
 
     def take(self, patterns: Pattern, wanted: Ints, sink: FrameSink) -> str:
@@ -281,7 +286,7 @@ class Alternating(FrameTaker):
             for _ in range(n):
                 if trigger is Trigger.SOFTWARE:
                     camera.trigger()
-                frames = camera.collect(1, timeout_s=camera.exposure_s + camera.readout_s + PATIENCE_S)
+                frames = camera.collect(1, timeout_s=self._exposed_s + camera.readout_s + PATIENCE_S)
                 if not frames.stamps.count:
                     return frames, f"a frame never came ({frames.stamps.note})"
             return frames, self._fault(frames, n, settled_s)

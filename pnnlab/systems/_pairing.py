@@ -97,7 +97,9 @@ class TriggeredRun:
     def add(self, stamps: Stamps) -> None:
         """Take the stamps of readings that came."""
         assert stamps.start_s is not None  # noqa: S101 (a run is only paired by time where there are stamps)
-        self._start_s = np.concatenate([self._start_s, stamps.start_s])
+        # an incomplete reading may not tell its time: one from long before the run belongs to no step
+        start_s = np.where(np.isnan(stamps.start_s), self._earliest_s - 1e6 * self._period_s, stamps.start_s)
+        self._start_s = np.concatenate([self._start_s, start_s])
         if stamps.counters is not None:
             self._counters = np.concatenate([self._counters, stamps.counters])
         intact = np.ones(stamps.count, bool) if stamps.intact is None else stamps.intact

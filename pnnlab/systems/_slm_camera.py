@@ -123,6 +123,11 @@ class SlmCamera(System):
         self._block = block
         self._area = np.s_[:, area.top : bottom, area.left : right]
         self._camera.configure(exposure_s=config.exposure_s, roi=roi)
+        if self._camera.roi != roi:
+            raise SetpointError(
+                f"{name}: {config.camera} does not read {roi}, but {self._camera.roi} instead; "
+                "choose a `region` of the decoder that the camera reads"
+            )
         way = frame_taker(self._slm, self._camera)
         self.mode = way.mode
         self._timing = self._find_timing()

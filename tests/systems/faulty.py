@@ -29,6 +29,8 @@ class FaultyBench:
         counts: Whether it numbers frames.
         restarts_counter: Whether its numbers begin with each run.
         stale: Old frames that come before those of a run.
+        nameless: Whether incomplete frames tell neither number nor time.
+        trigger_latency_s: Longest time from a software trigger to its exposure.
         retakes: How often shots are taken again.
     """
 
@@ -40,6 +42,8 @@ class FaultyBench:
     counts: bool = True
     restarts_counter: bool = True
     stale: int = 0
+    nameless: bool = False
+    trigger_latency_s: float = 0.0
     retakes: int = 30
 
     def __post_init__(self) -> None:
@@ -55,7 +59,8 @@ class FaultyBench:
             "sensor": (4, 4), "bit_depth": 14, "gain_counts_per_electron": 2.0, "noise": 0.0, "counter_modulus": 32,
             "stamps": self.stamps, "stamp_error_s": STAMP_ERROR_S, "counts": self.counts,
             "restarts_counter": self.restarts_counter, "stale_frames": self.stale,
-            "faults": self.faults | {"late_by_s": (0.0, 15e-3), "stall_by_s": 50e-3},
+            "trigger_latency_s": self.trigger_latency_s,
+            "faults": self.faults | {"late_by_s": (0.0, 15e-3), "stall_by_s": 50e-3, "nameless": self.nameless},
         }  # fmt: skip
         self.panel = SimSlm("slm", SimSlm.Options.model_validate(slm), clock=self.clock, plant=self.table)
         self.camera = SimCamera("camera", SimCamera.Options.model_validate(camera), clock=self.clock, plant=self.table)

@@ -55,6 +55,8 @@ WAYS = {
     "sequence": {},
     "short memory": {"sequence_memory": 5},
     "overlapped": {"sequence_memory": 0},
+    "overlapped, late after a trigger": {"sequence_memory": 0, "trigger_latency_s": 20e-3, "nameless": True},
+    "incomplete frames that tell nothing": {"nameless": True},
     "a counter that runs on": {"restarts_counter": False},
     "no time stamps": {"stamps": False},
     "neither stamps nor counter, old frames in the queue": {"stamps": False, "counts": False, "stale": 2},

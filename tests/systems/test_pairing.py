@@ -79,8 +79,10 @@ def play(rng: np.random.Generator, faults: float, *, uncertain: float = 0.0) -> 
     came = came[:n]
     intact = np.array([not hit("cut") for _ in came], bool)
     start_s = np.array([start for _, start in came])
+    told = intact | (rng.random() < 0.5)  # of an incomplete reading, number and time may be missing
+    counters = np.where(told, np.array([c for c, _ in came], np.int64), -1)
     stamps = Stamps(
-        len(came), duration_s, np.array([c for c, _ in came], np.int64), np.array([stamped[s] for s in start_s]), intact
+        len(came), duration_s, counters, np.where(told, np.array([stamped[s] for s in start_s]), np.nan), intact
     )
     return Case(n, period_s, delay_s, duration_s, error_s, begun_s, (low, low + width_s), start_s, stamps)
 

@@ -1,12 +1,16 @@
 """Light from panel to camera: what is asked for, what is realised, what is read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pnnlab.devices import State
+from pnnlab.devices import RegionOfInterest, State
 from pnnlab.errors import SetpointError
+from pnnlab.systems import Facilities, SlmCamera
+from pnnlab_drivers.sim.camera import SimCamera
 from tests.benches import OpticalBench
 
 
@@ -131,3 +135,18 @@ def test_devices_are_free_again_after_a_failed_batch() -> None:
 def test_a_wiring_that_does_not_fit_is_refused(system: dict[str, object], message: str) -> None:
     with pytest.raises(SetpointError, match=message):
         OpticalBench(system=system)
+
+
+def test_a_region_that_the_camera_does_not_read_is_refused() -> None:
+    """Real sensors are read in blocks of rows and columns; a frame of another shape would be decoded wrongly."""
+
+    class Coarse(SimCamera):
+        def _configure(self, exposure_s: float | None, roi: RegionOfInterest | None) -> None:
+            super()._configure(exposure_s, roi and replace(roi, left=roi.left // 4 * 4, width=-(-roi.width // 4) * 4))
+
+    bench = OpticalBench()
+    camera = Coarse("camera", bench.sensor.options, clock=bench.clock, plant=bench.plant).open()
+    decoder = {"bins": (2, 2), "region": {"top": 0, "left": 2, "height": 8, "width": 4}}
+    config = SlmCamera.Config.model_validate({**bench.optics.config.model_dump(), "decoder": decoder})
+    with pytest.raises(SetpointError, match=r"camera does not read .*left=2, .* but .*left=0, .* choose a `region`"):
+        SlmCamera("optics", config, {"slm": bench.panel, "camera": camera}, Facilities(bench.clock))

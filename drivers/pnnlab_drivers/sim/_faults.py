@@ -30,6 +30,7 @@ class CameraFaults(FrozenModel):
         repeat: Delivered twice, with the same counter and stamp.
         swap: Delivered after its successor; the last frame of a run has none.
         incomplete: The lower part is missing, zero or what was in the memory before; the camera says so.
+        nameless: Incomplete frames tell neither their number nor their time: the packet with these was lost.
         stall: The frame, and so what follows it, arrives `stall_by` after read-out.
         stall_by_s: Time of that.
     """
@@ -42,6 +43,7 @@ class CameraFaults(FrozenModel):
     repeat: float = Field(default=0.0, ge=0, le=1)
     swap: float = Field(default=0.0, ge=0, le=1)
     incomplete: float = Field(default=0.0, ge=0, le=1)
+    nameless: bool = False
     stall: float = Field(default=0.0, ge=0, le=1)
     stall_by_s: Seconds = Field(default=1.0, ge=0)
 

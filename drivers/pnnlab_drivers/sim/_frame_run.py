@@ -107,9 +107,9 @@ class FrameRun:
         elif self.plan.trigger is Trigger.HARDWARE:
             self._table.listen(self)
 
-    def fire(self, now_s: float) -> None:
-        """Take a software trigger."""
-        self._take(np.array([now_s]), 0.0, now_s)
+    def fire(self, now_s: float, latency_s: float = 0.0) -> None:
+        """Take a software trigger that starts an exposure after `latency_s`."""
+        self._take(np.array([now_s]), latency_s, now_s)
 
     def pulse(self, times_s: FloatArray, now_s: float) -> None:
         """See `PulseInput.pulse`."""

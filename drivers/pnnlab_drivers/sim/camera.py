@@ -38,6 +38,7 @@ class SimCameraOptions(DeviceOptions):
         exposure_s: Exposure after opening.
         exposure_range_s: Shortest and longest exposure.
         readout_s: From the end of an exposure to the next.
+        trigger_latency_s: Longest time from a software trigger to its exposure; drawn evenly up to there.
         counts: Whether frames are numbered.
         counter_modulus: The frame counter returns to zero after this many frames.
         restarts_counter: Whether each run begins with number 0; otherwise the counter runs on from an unknown number.
@@ -61,6 +62,7 @@ class SimCameraOptions(DeviceOptions):
     exposure_s: Seconds = 2e-3
     exposure_range_s: tuple[Seconds, Seconds] = (10e-6, 10.0)
     readout_s: Seconds = 1e-3
+    trigger_latency_s: Seconds = Field(default=0.0, ge=0)
     counts: bool = True
     counter_modulus: int = Field(default=65536, ge=2)
     restarts_counter: bool = True
@@ -133,6 +135,11 @@ class SimCamera(Camera):
     def stamp_error_s(self) -> float | None:
         """See `Sensor.stamp_error_s`; a microsecond at the least."""
         return max(self.options.stamp_error_s, 1e-6) if self.options.stamps else None
+
+    @property
+    def trigger_latency_s(self) -> float:
+        """See `Sensor.trigger_latency_s`."""
+        return self.options.trigger_latency_s
 
     @property
     def stale_readings(self) -> int:
@@ -239,7 +246,10 @@ class SimCamera(Camera):
                 f"{self.name}: it does not listen to software triggers now; arm and start it for them"
             )
         with self._table.lock:
-            run.fire(self.clock.now_s())
+            latency_s = self.options.trigger_latency_s
+            if latency_s:
+                latency_s *= self._table.noise(f"camera {self.name} trigger").random()
+            run.fire(self.clock.now_s(), latency_s)
 
     def _wait(self, timeout_s: float) -> None:
         run, deadline_s = self._armed(), self.clock.now_s() + timeout_s
@@ -270,10 +280,11 @@ class SimCamera(Camera):
         self._kept = kept
         note = "" if len(frames) == n else run.lateness()
         intact = frames["rows"] == run.plan.height
+        told = intact | (not self.options.faults.nameless)
         return Stamps(
             len(frames), run.plan.exposure_s, note=note, intact=None if intact.all() else intact,
-            counters=frames["counter"].copy() if self.options.counts else None,
-            start_s=frames["stamp_s"].copy() if self.options.stamps else None,
+            counters=np.where(told, frames["counter"], -1) if self.options.counts else None,
+            start_s=np.where(told, frames["stamp_s"], np.nan) if self.options.stamps else None,
         )  # fmt: skip
 
     def _disarm(self) -> None:
