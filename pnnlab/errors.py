@@ -10,7 +10,19 @@ PnnlabError
 │   ├── StateError        the device is in the wrong state for this call
 │   ├── IdentityError     another instrument answered than the bench file expects
 │   ├── AcquisitionError  a reading is late, lost, repeated or incomplete
-│   └── AbilityError      the device cannot do this at all
+│   ├── AbilityError      the device cannot do this at all
+│   └── TransportError    the conversation with an instrument went wrong
+│       ├── ReplyTimeoutError   no answer, or half of one, came in time
+│       ├── LinkLostError       the connection is gone, or cannot be trusted any more
+│       ├── InstrumentError     the instrument told an error of its own
+│       └── ReplyError          an answer came that is none to what was asked
+│           ├── TerminatorError     it ends in another way than it should
+│           ├── NotAsciiError       it has bytes that are no text
+│           ├── GarbledError        it is no number, or not as many, or not of the form that is due
+│           ├── NotANumberError     it is NaN, as IEEE 754 or as SCPI's 9.91E37
+│           ├── OverloadError       it is infinite, as IEEE 754 or as SCPI's 9.9E37
+│           ├── BlockError          a binary block is malformed or has another size
+│           └── UnaskedError        bytes came that nobody had asked for
 ├── TwinError             a digital twin does not fit the system, or its fit went wrong
 ├── RecordError           a calibration record, or the store of them, cannot be used
 ├── CapabilityError       the bench's physics lacks what a training method needs
@@ -28,17 +40,29 @@ __all__ = [
     "AcquisitionError",
     "BenchError",
     "BenchFileError",
+    "BlockError",
     "CapabilityError",
     "DeviceError",
+    "GarbledError",
     "IdentityError",
+    "InstrumentError",
     "LeaseError",
+    "LinkLostError",
+    "NotANumberError",
+    "NotAsciiError",
+    "OverloadError",
     "PnnlabError",
     "Problem",
     "RecordError",
+    "ReplyError",
+    "ReplyTimeoutError",
     "RunError",
     "SetpointError",
     "StateError",
+    "TerminatorError",
+    "TransportError",
     "TwinError",
+    "UnaskedError",
 ]
 
 
@@ -124,6 +148,62 @@ class AcquisitionError(DeviceError):
 
 class AbilityError(DeviceError):
     """The device cannot do what was asked, whatever its state."""
+
+
+class TransportError(DeviceError):
+    """The conversation with an instrument went wrong."""
+
+
+class ReplyTimeoutError(TransportError):
+    """No answer, or only half of one, came in time; the next exchange waits until both sides agree again."""
+
+
+class LinkLostError(TransportError):
+    """The connection is gone, or what comes over it can no longer be told apart; close the device, open it again."""
+
+
+class InstrumentError(TransportError):
+    """The instrument did not do what it was told, and said so in its error queue.
+
+    Attributes:
+        entries: What its queue held, oldest first, as it told it.
+    """
+
+    def __init__(self, message: str, entries: Sequence[str] = ()) -> None:
+        self.entries = tuple(entries)
+        super().__init__(message)
+
+
+class ReplyError(TransportError):
+    """An answer came that is none to what was asked."""
+
+
+class TerminatorError(ReplyError):
+    """An answer ends in another way than it should; the terminator in the bench file or in the driver is wrong."""
+
+
+class NotAsciiError(ReplyError):
+    """An answer has bytes that are no text in the instrument's encoding."""
+
+
+class GarbledError(ReplyError):
+    """An answer is no number, not as many numbers, or not of the form that is due."""
+
+
+class NotANumberError(ReplyError):
+    """The instrument says that it has no number: NaN, or SCPI's 9.91E37."""
+
+
+class OverloadError(ReplyError):
+    """The instrument says that the number is beyond its range: infinity, or SCPI's 9.9E37."""
+
+
+class BlockError(ReplyError):
+    """A binary block is malformed, or has another size than it should."""
+
+
+class UnaskedError(ReplyError):
+    """Bytes came that nobody had asked for."""
 
 
 class TwinError(PnnlabError):

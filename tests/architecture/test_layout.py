@@ -30,7 +30,7 @@ def test_no_module_hides_behind_an_empty_name() -> None:
     assert not [file for file in files if file.stem.strip("_") in REFUSED]
 
 
-@pytest.mark.parametrize("name", ["devices", "systems", "bench", "runs", "errors", "quantities"])
+@pytest.mark.parametrize("name", ["devices", "systems", "bench", "runs", "errors", "quantities", "transports"])
 def test_what_touches_hardware_starts_without_torch(name: str) -> None:
     code = f"import sys, pnnlab.{name}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, timeout=60).returncode == 0
