@@ -58,9 +58,11 @@ class PhysicalLayer(nn.Module):
     @property
     def controls(self) -> Tensor:
         """Return the controls θ, shape `(n_controls,)`, differentiable in `raw_controls`."""
-        if self.system.control_range is ControlRange.BOUNDED:
-            return self.raw_controls.sigmoid()
-        return self.raw_controls
+        return self.to_controls(self.raw_controls)
+
+    def to_controls(self, raw: Tensor) -> Tensor:
+        """Return legal controls for raw ones of any shape."""
+        return raw.sigmoid() if self.system.control_range is ControlRange.BOUNDED else raw
 
     def forward(self, x: Tensor) -> Tensor:
         """Return outputs, shape `(batch, n_out)`, of inputs, shape `(batch, n_in)`.
@@ -71,10 +73,10 @@ class PhysicalLayer(nn.Module):
         """
         theta = self.controls
         if self.rule is ForwardRule.TWIN:
-            y: Tensor = self._needed_twin()(*self.system.encode(x, theta))
+            y: Tensor = self.needed_twin()(*self.system.encode(x, theta))
             return y
         if torch.is_grad_enabled() and (x.requires_grad or theta.requires_grad):
-            y, shots = measured_forward(self.system, self._needed_twin(), x, theta)
+            y, shots = measured_forward(self.system, self.needed_twin(), x, theta)
         else:
             shots = measure(self.system, x, theta)
             y = torch.from_numpy(np.ascontiguousarray(shots.y)).to(x.device)
@@ -88,7 +90,12 @@ class PhysicalLayer(nn.Module):
         system = self.system
         return f"{system.name}: {system.n_in} inputs, {system.n_controls} controls, {system.n_out} outputs, {self.rule}"
 
-    def _needed_twin(self) -> DigitalTwin:
+    def needed_twin(self) -> DigitalTwin:
+        """Return the twin.
+
+        Raises:
+            TwinError: There is none.
+        """
         if self.twin is None:
             raise TwinError(
                 f"{self.system.name}: a gradient through this layer is asked for, but it has no twin; "

@@ -1,0 +1,260 @@
+"""How far a twin's gradient can be trusted: compared with finite differences that the bench itself makes.
+
+The error of a twin's outputs does not tell how well training through it goes; the angle between its gradient and the
+bench's does. That angle needs no gradient of the bench: along random directions d_k the bench gives derivatives
+m_k = g·d_k + noise, the twin predicts t_k = g_twin·d_k, and for directions of independent entries ±1 the mean of
+t_k m_k is g_twin·g. So a few dozen directions tell the cosine in spaces of thousands of controls. Every derivative is
+measured twice: products of the two are free of noise, their difference is the noise floor.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pnnlab.nn._autograd import measure, twin_vjp
+from pnnlab.nn._layer import ForwardRule, PhysicalLayer
+from pnnlab.quantities import FrozenModel
+from pnnlab.systems import ControlRange
+
+__all__ = ["Agreement", "FidelityConfig", "agreement", "gradient_fidelity"]
+
+_ROWS: Final = 4096
+"""Shots that are handed in at once where every shot may have controls of its own."""
+
+
+class FidelityConfig(FrozenModel):
+    """How the gradients of twin and bench are compared.
+
+    Attributes:
+        directions: Random directions; the cosine's standard error is about one over the root of their number.
+        samples: Training samples whose common loss is differentiated.
+        step: Change of every raw control; `None` takes 0.01 turns of phase, or 0.1 logits of a bounded control.
+        input_step: Change of every input, as a part of the legal range, or of what the samples span where any number is
+            legal.
+        inputs: Whether the gradient that is carried back to the layer before is looked at, too.
+    """
+
+    directions: int = Field(default=32, ge=4)
+    samples: int = Field(default=16, gt=0)
+    step: float | None = Field(default=None, gt=0)
+    input_step: float = Field(default=0.02, gt=0, lt=0.5)
+    inputs: bool = True
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well a twin's gradient agrees with the bench's.
+
+    Attributes:
+        layer: Which physical layer, counted from 0.
+        system: Its system.
+        of: `controls` or `inputs`.
+        cosine: Of the angle between the two gradients; NaN where the bench's is lost in noise.
+        cosine_error: Its standard error (jackknife over directions).
+        ratio: Norm of the twin's gradient over that of the bench's.
+        ratio_error: Its standard error.
+        noise: Noise of a measured derivative over the bench's gradient's own spread: 1 means as much noise as signal.
+        shots: Shots that it cost.
+    """
+
+    layer: int
+    system: str
+    of: str
+    cosine: float
+    cosine_error: float
+    ratio: float
+    ratio_error: float
+    noise: float
+    shots: int
+
+
+def gradient_fidelity(
+    model: nn.Module, x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor], config: FidelityConfig, *,
+    generator: torch.Generator,
+) -> list[Agreement]:  # fmt: skip
+    """Compare every physical layer's twin with the bench, at the point where training stands.
+
+    The loss of the samples is measured once and carried back through the twins, as physics-aware training does; what
+    arrives at a layer's outputs weighs them, and that weighted sum is differentiated, on the bench and in the twin.
+
+    Args:
+        model: With physical layers, all with twins.
+        x: Inputs, shape `(batch, n_in)`.
+        target: What the loss compares with.
+        loss: As in training.
+        config: How.
+        generator: Source of the directions.
+
+    Returns:
+        For every layer the agreement in its controls and, if asked for, in its inputs.
+
+    Raises:
+        TwinError: A layer has no twin.
+        DeviceError: The bench did not do what was asked.
+    """
+    layers = [module for module in model.modules() if isinstance(module, PhysicalLayer)]
+    points = _visit(model, layers, x, target, loss)
+    found = []
+    for number, (layer, (inputs, errors)) in enumerate(zip(layers, points, strict=True)):
+        found.append(_in_controls(number, layer, inputs, errors, config, generator))
+        if config.inputs:
+            found.append(_in_inputs(number, layer, inputs, errors, config, generator))
+    return found
+
+
+def agreement(predicted: Tensor, measured: Tensor) -> Mapping[str, float]:
+    """Return cosine, norm ratio and noise of gradients from derivatives along random directions.
+
+    Args:
+        predicted: The twin's, shape `(n_directions,)`.
+        measured: The bench's, twice each, shape `(2, n_directions)`.
+    """
+    predicted, measured = predicted.double(), measured.double()
+    cross, own, power = predicted * measured.mean(0), predicted.square(), measured[0] * measured[1]
+    n = len(predicted)
+    cosine, ratio = _cosine_and_ratio(cross.sum(), own.sum(), power.sum())
+    each = [
+        _cosine_and_ratio(cross.sum() - cross[k], own.sum() - own[k], power.sum() - power[k]) for k in range(n)
+    ]  # fmt: skip
+    noise = float((measured[0] - measured[1]).square().mean() / 2) ** 0.5
+    signal = float(power.mean())
+    return {
+        "cosine": cosine,
+        "cosine_error": _jackknife([pair[0] for pair in each]),
+        "ratio": ratio,
+        "ratio_error": _jackknife([pair[1] for pair in each]),
+        "noise": noise / math.sqrt(signal) if signal > 0 else math.inf,
+    }
+
+
+def _cosine_and_ratio(cross: Tensor, own: Tensor, power: Tensor) -> tuple[float, float]:
+    if float(power) <= 0 or float(own) <= 0:
+        return math.nan, math.nan
+    return float(cross / (own * power).sqrt()), float((own / power).sqrt())
+
+
+def _jackknife(values: list[float]) -> float:
+    """Return the standard error of a statistic from its values with one datum left out each time (Tukey 1958)."""
+    n, mean = len(values), sum(values) / len(values)
+    return math.sqrt((n - 1) / n * sum((value - mean) ** 2 for value in values))
+
+
+def _visit(
+    model: nn.Module, layers: list[PhysicalLayer], x: Tensor, target: Tensor,
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
+    """Return the inputs of each layer and the gradient of the loss at its measured outputs."""
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> None:
+        y.retain_grad()
+        seen.append((inputs[0].detach(), y))
+
+    with _measuring(layers):
+        hooks = [layer.register_forward_hook(keep) for layer in layers]
+        try:
+            value = loss(model(x), target)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        kept = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+        value.backward()
+        for parameter, gradient in zip(model.parameters(), kept, strict=True):
+            parameter.grad = gradient
+    return [(inputs, torch.zeros_like(y) if y.grad is None else y.grad) for inputs, y in seen]
+
+
+@contextmanager
+def _measuring(layers: list[PhysicalLayer]) -> Iterator[None]:
+    rules = [layer.rule for layer in layers]
+    for layer in layers:
+        layer.rule = ForwardRule.MEASURED
+    try:
+        yield
+    finally:
+        for layer, rule in zip(layers, rules, strict=True):
+            layer.rule = rule
+
+
+def _in_controls(
+    number: int, layer: PhysicalLayer, x: Tensor, errors: Tensor, config: FidelityConfig, generator: torch.Generator
+) -> Agreement:
+    raw = layer.raw_controls.detach()
+    step = config.step or (0.1 if layer.system.control_range is ControlRange.BOUNDED else 0.01)
+    directions = _signs((config.directions, len(raw)), generator, raw)
+    leaf = raw.clone().requires_grad_()
+    theta = layer.to_controls(leaf)
+    _, grad_theta = _vjp(layer, x, theta.detach(), errors, wanted=(False, True))
+    gradient = torch.zeros_like(raw)
+    if grad_theta is not None:
+        (gradient,) = torch.autograd.grad(theta, leaf, grad_theta)
+    moved = torch.cat([raw + step * directions, raw - step * directions])
+    settings = layer.to_controls(moved)
+    before = layer.system.n_shots
+    measured = []
+    for _ in range(2):
+        sums = _weighted_sums(layer, x.expand(len(settings), *x.shape), settings, errors)
+        measured.append((sums[: len(directions)] - sums[len(directions) :]) / (2 * step))
+    found = agreement(directions @ gradient, torch.stack(measured))
+    return Agreement(number, layer.system.name, "controls", **found, shots=layer.system.n_shots - before)
+
+
+def _in_inputs(
+    number: int, layer: PhysicalLayer, x: Tensor, errors: Tensor, config: FidelityConfig, generator: torch.Generator
+) -> Agreement:
+    low, high = layer.system.input_range
+    span = high - low if math.isfinite(high - low) else float(x.max() - x.min())
+    step = config.input_step * span
+    theta = layer.controls.detach()
+    gradient, _ = _vjp(layer, x, theta, errors, wanted=(True, False))
+    gradient = torch.zeros_like(x) if gradient is None else gradient
+    # an input at the end of its range cannot move both ways: directions leave it where it is
+    free = ((x - step >= low) & (x + step <= high)).to(x.dtype)
+    directions = _signs((config.directions, *x.shape), generator, x) * free
+    moved = torch.cat([x + step * directions, x - step * directions])
+    before = layer.system.n_shots
+    measured = []
+    for _ in range(2):
+        sums = _weighted_sums(layer, moved, theta.expand(len(moved), -1), errors)
+        measured.append((sums[: len(directions)] - sums[len(directions) :]) / (2 * step))
+    predicted = (directions * gradient).flatten(1).sum(1)
+    found = agreement(predicted, torch.stack(measured))
+    return Agreement(number, layer.system.name, "inputs", **found, shots=layer.system.n_shots - before)
+
+
+def _vjp(
+    layer: PhysicalLayer, x: Tensor, theta: Tensor, errors: Tensor, *, wanted: tuple[bool, bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    drive = tuple(layer.system.encode(x, theta))
+    return twin_vjp(layer.system, layer.needed_twin(), x, theta, drive, errors, wanted=wanted)
+
+
+def _weighted_sums(layer: PhysicalLayer, inputs: Tensor, settings: Tensor, errors: Tensor) -> Tensor:
+    """Measure a batch at every setting; return the sum of all outputs, weighted by the errors, for each.
+
+    Args:
+        layer: Whose system is measured.
+        inputs: Shape `(n_settings, batch, n_in)`.
+        settings: Controls, shape `(n_settings, n_controls)`.
+        errors: Shape `(batch, n_out)`.
+    """
+    system, batch = layer.system, inputs.shape[1]
+    if system.shares_controls:
+        readings = [measure(system, x, theta).y for x, theta in zip(inputs, settings, strict=True)]
+    else:
+        size = max(1, _ROWS // batch)
+        readings = []
+        for x, theta in zip(inputs.split(size), settings.split(size), strict=True):
+            y = measure(system, x.flatten(0, 1), theta.repeat_interleave(batch, 0)).y
+            readings.extend(y.reshape(len(x), batch, -1))
+    return torch.stack([(torch.from_numpy(y).double() * errors).sum() for y in readings])
+
+
+def _signs(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    return (torch.randint(2, shape, generator=generator) * 2 - 1).to(like.dtype)
