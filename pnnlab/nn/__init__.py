@@ -4,6 +4,7 @@ from pnnlab.nn._autograd import twin_vjp
 from pnnlab.nn._fidelity import Agreement, FidelityConfig, agreement, gradient_fidelity
 from pnnlab.nn._in_flight import SHALLOW, run_in_flight
 from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, record_shots
+from pnnlab.nn._recent import RecentShots
 from pnnlab.nn._structure import ClassBins, Reencode, Spread
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "FidelityConfig",
     "ForwardRule",
     "PhysicalLayer",
+    "RecentShots",
     "Reencode",
     "Spread",
     "agreement",

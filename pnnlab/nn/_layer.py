@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,6 +15,12 @@ from pnnlab.systems import ControlRange, Measurement, System
 from pnnlab.twins import DigitalTwin, Interface, ShotSet
 
 __all__ = ["ForwardRule", "PhysicalLayer", "interface_of", "record_shots"]
+
+
+class Recorder(Protocol):
+    """Told of every batch of shots that a layer measures."""
+
+    def append(self, batch: ShotSet, /) -> None: ...
 
 
 class ForwardRule(StrEnum):
@@ -39,6 +46,7 @@ class PhysicalLayer(nn.Module):
         raw_controls: The trained parameter, shape `(n_controls,)`. `controls` maps it onto legal controls:
             itself where controls are periodic (phases in turns), by a logistic function onto 0 to 1 elsewhere.
         rule: Where outputs come from; training methods set it.
+        recorders: Told of every batch that is measured.
     """
 
     def __init__(self, system: System, twin: DigitalTwin | None = None, *, controls: Tensor | None = None) -> None:
@@ -52,7 +60,7 @@ class PhysicalLayer(nn.Module):
             # a control at its very end would have no gradient left
             start = start.clamp(1e-3, 1 - 1e-3).logit()
         self.raw_controls = nn.Parameter(start)
-        self._recorders: list[list[ShotSet]] = []
+        self.recorders: list[Recorder] = []
         self.last_measurement: Measurement | None = None
 
     @property
@@ -81,7 +89,7 @@ class PhysicalLayer(nn.Module):
             shots = measure(self.system, x, theta)
             y = torch.from_numpy(np.ascontiguousarray(shots.y)).to(x.device)
         self.last_measurement = shots
-        for recorder in self._recorders:
+        for recorder in self.recorders:
             recorder.append(shot_set(self.system, shots))
         return y
 
@@ -136,9 +144,9 @@ def record_shots(model: nn.Module) -> Iterator[dict[str, list[ShotSet]]]:
     layers = [module for module in model.modules() if isinstance(module, PhysicalLayer)]
     shots: dict[str, list[ShotSet]] = {layer.system.name: [] for layer in layers}
     for layer in layers:
-        layer._recorders.append(shots[layer.system.name])
+        layer.recorders.append(shots[layer.system.name])
     try:
         yield shots
     finally:
         for layer in layers:
-            layer._recorders.remove(shots[layer.system.name])
+            layer.recorders.remove(shots[layer.system.name])
