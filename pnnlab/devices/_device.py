@@ -159,7 +159,7 @@ class Device(ABC):
             self._call(self._open)
             identity = self._call(self._identify)
             self._expected.check(identity, device=self.name)
-            if self._claims() and identity.serial.strip("0"):
+            if self._claims() and str(identity.serial).strip("0"):
                 # one instrument may have several addresses
                 self._lease.claim([f"{identity.vendor} {identity.model} serial {identity.serial}"])
             self._limits = self._joined_limits()

@@ -3,6 +3,7 @@
 from pnnlab.testing import _asserts  # noqa: F401 (first: it changes how the others are loaded)
 from pnnlab.testing._adc import ADCConformance
 from pnnlab.testing._camera import CameraConformance
+from pnnlab.testing._checks import Check, does_not_apply, needs_device, shows
 from pnnlab.testing._crossbar import CrossbarArrayConformance
 from pnnlab.testing._dac import DACConformance
 from pnnlab.testing._device import DeviceConformance
@@ -12,9 +13,13 @@ from pnnlab.testing._subject import DeviceArguments
 __all__ = [
     "ADCConformance",
     "CameraConformance",
+    "Check",
     "CrossbarArrayConformance",
     "DACConformance",
     "DeviceArguments",
     "DeviceConformance",
     "SpatialLightModulatorConformance",
+    "does_not_apply",
+    "needs_device",
+    "shows",
 ]

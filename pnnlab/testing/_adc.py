@@ -9,8 +9,10 @@ import pytest
 
 from pnnlab.devices import ADC, Stamps, Trigger
 from pnnlab.errors import SetpointError
+from pnnlab.testing._checks import Check, quiet, shows
 from pnnlab.testing._device import DeviceConformance
-from pnnlab.testing._reading import ReadingRules, Rows
+from pnnlab.testing._loss import LossRules
+from pnnlab.testing._reading import Rows
 from pnnlab.testing._subject import Call
 
 __all__ = ["ADCConformance"]
@@ -18,7 +20,7 @@ __all__ = ["ADCConformance"]
 A = TypeVar("A", bound=ADC)
 
 
-class ADCConformance(ReadingRules[A], DeviceConformance[A]):
+class ADCConformance(LossRules[A], DeviceConformance[A]):
     """What every analog-to-digital converter keeps; see `DeviceConformance` for its use.
 
     Attributes:
@@ -67,6 +69,7 @@ class ADCConformance(ReadingRules[A], DeviceConformance[A]):
         """See `ReadingRules.row_type`."""
         return (self.n_samples, device.n_inputs), device.dtype
 
+    @quiet
     def test_its_facts_agree(self, device: A) -> None:
         assert device.n_inputs >= 1 and device.max_sample_rate_hz > 0
         low, high = device.range_v
@@ -81,6 +84,7 @@ class ADCConformance(ReadingRules[A], DeviceConformance[A]):
     def test_records_without_samples_are_refused(self, device: A, n_samples: int) -> None:
         self._assert_refused(device, n_samples, device.max_sample_rate_hz)
 
+    @shows(Check.REALISED)
     @pytest.mark.parametrize("n_samples", [1, 7])
     def test_a_record_lasts_for_its_samples(self, device: A, n_samples: int) -> None:
         rate_hz = device.max_sample_rate_hz / 2

@@ -5,7 +5,18 @@ import pytest
 pytest.register_assert_rewrite(
     *(
         f"pnnlab.testing.{name}"
-        for name in ("_adc", "_camera", "_crossbar", "_dac", "_device", "_life", "_nearest", "_output", "_reading")
+        for name in (
+            "_adc",
+            "_camera",
+            "_crossbar",
+            "_dac",
+            "_device",
+            "_life",
+            "_loss",
+            "_nearest",
+            "_output",
+            "_reading",
+        )
     ),
-    *(f"pnnlab.testing.{name}" for name in ("_runs", "_slm", "_subject")),
+    *(f"pnnlab.testing.{name}" for name in ("_runs", "_slm", "_subject", "_trouble")),
 )

@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping
 from typing import ClassVar, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from pnnlab.devices import Camera, RegionOfInterest, Stamps, Trigger
 from pnnlab.errors import SetpointError
+from pnnlab.testing._checks import Check, quiet, shows
 from pnnlab.testing._device import DeviceConformance
-from pnnlab.testing._reading import ReadingRules, Rows
+from pnnlab.testing._loss import LossRules
+from pnnlab.testing._reading import Rows
 from pnnlab.testing._subject import Call
 
 __all__ = ["CameraConformance"]
@@ -18,7 +21,7 @@ __all__ = ["CameraConformance"]
 C = TypeVar("C", bound=Camera)
 
 
-class CameraConformance(ReadingRules[C], DeviceConformance[C]):
+class CameraConformance(LossRules[C], DeviceConformance[C]):
     """What every camera keeps; see `DeviceConformance` for its use."""
 
     hooks: ClassVar[tuple[str, ...]] = ("_configure", "_arm_frames")
@@ -34,6 +37,10 @@ class CameraConformance(ReadingRules[C], DeviceConformance[C]):
     def senders(self, like: C) -> Mapping[str, Callable[[C, float], object]]:
         """See `Subject.senders`."""
         return {"exposure": lambda device, value: device.configure(exposure_s=value)}
+
+    def told(self, device: C, quantity: str, sent: object) -> npt.NDArray[np.number]:
+        """See `TroubleRules.told`."""
+        return np.array(device.exposure_s)
 
     def misfits(self, like: C) -> Mapping[str, Call[C]]:
         """See `Subject.misfits`."""
@@ -86,6 +93,7 @@ class CameraConformance(ReadingRules[C], DeviceConformance[C]):
         """See `ReadingRules.row_type`."""
         return device.roi.shape, device.dtype
 
+    @quiet
     def test_its_facts_agree(self, device: C) -> None:
         assert len(device.sensor_shape) == 2 and min(device.sensor_shape) > 0
         assert device.bit_depth >= 1 and device.readout_s >= 0 and device.max_delay_s >= 0
@@ -110,6 +118,7 @@ class CameraConformance(ReadingRules[C], DeviceConformance[C]):
         _, stamps = self.read(device, 1, self.patience_s)
         assert stamps.duration_s == pytest.approx(device.exposure_s, rel=1e-2)
 
+    @shows(Check.REALISED)
     def test_the_exposure_in_force_stays_when_it_is_asked_for(self, device: C) -> None:
         low, high = self.limits_of(device, "exposure")
         found = []
@@ -143,6 +152,7 @@ class CameraConformance(ReadingRules[C], DeviceConformance[C]):
         device.configure(roi=whole)
         assert device.roi == whole
 
+    @shows(Check.REALISED)
     def test_frames_have_the_shape_of_the_region_in_force(self, device: C) -> None:
         device.configure(roi=self._part(device))
         roi, (h, w) = device.roi, device.sensor_shape

@@ -6,6 +6,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from pnnlab.devices import CrossbarArray, Setpoint
+from pnnlab.testing._checks import Check, quiet, shows
 from pnnlab.testing._device import DeviceConformance
 from pnnlab.testing._output import OutputRules, Realised, Values
 from pnnlab.testing._subject import Call
@@ -66,16 +67,22 @@ class CrossbarArrayConformance(OutputRules[X], DeviceConformance[X]):
         """See `OutputRules.output_quantities`."""
         return ("conductance", "voltage")
 
+    def held_quantities(self) -> tuple[str, ...]:
+        """See `OutputRules.held_quantities`: conductances stay as they are, without voltage."""
+        return ("voltage",)
+
     def realised(self, device: X, quantity: str, values: Values) -> Realised:
         """See `OutputRules.realised`: each row's driver has steps of its own, all cells have the same."""
         if quantity == "conductance":
             return super().realised(device, quantity, values)
         return device.multiply(np.repeat(values[:, None], device.shape[0], axis=1))[0].realised
 
+    @quiet
     def test_its_facts_agree(self, device: X) -> None:
         assert len(device.shape) == 2 and min(device.shape) > 0
         assert self.limits_of(device, "conductance")[0] >= 0, f"{device.name}: no cell has a negative conductance"
 
+    @shows(Check.SEQUENCE)
     def test_every_vector_has_a_token_and_currents(self, device: X) -> None:
         rows, columns = device.shape
         low, high = self.limits_of(device, "voltage")
@@ -97,6 +104,7 @@ class CrossbarArrayConformance(OutputRules[X], DeviceConformance[X]):
         np.testing.assert_array_equal(amps, kept[0], "a later multiplication changed the currents of an earlier one")
         np.testing.assert_array_equal(siemens, kept[1], "a later reading changed the conductances of an earlier one")
 
+    @shows(Check.REALISED)
     def test_every_cell_is_read(self, device: X) -> None:
         siemens = device.read_conductance()
         assert siemens.shape == device.shape

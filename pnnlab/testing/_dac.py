@@ -9,6 +9,7 @@ import pytest
 
 from pnnlab.devices import DAC, Limits, Setpoint, State, Trigger
 from pnnlab.errors import AbilityError, AcquisitionError, SetpointError
+from pnnlab.testing._checks import Check, does_not_apply, quiet, shows
 from pnnlab.testing._device import DeviceConformance
 from pnnlab.testing._output import OutputRules, Realised, Values
 from pnnlab.testing._runs import RunRules
@@ -47,6 +48,7 @@ class WaveformRules(RunRules[V]):
         volts: Values = start + direction * step * np.arange(1, n + 1)[:, None]
         return volts
 
+    @shows(Check.SEQUENCE)
     def test_a_waveform_waits_for_its_trigger_and_holds_its_last_value(self, device: V) -> None:
         self._waveforms_or_skip(device)
         for trigger in sorted(device.waveform_triggers):
@@ -66,9 +68,10 @@ class WaveformRules(RunRules[V]):
             device.disarm()
             np.testing.assert_allclose(device.present_v, setpoint.realised[-1], rtol=1e-6, atol=1e-9)
 
+    @shows(Check.SEQUENCE)
     def test_an_internal_waveform_takes_its_time(self, device: V) -> None:
         if Trigger.INTERNAL not in device.waveform_triggers:
-            pytest.skip(f"{device.name} has no timer of its own")
+            does_not_apply("it has no timer of its own")
         volts = self.waveform(device)
         # long beside the error of the clock
         rate_hz = min(device.max_update_rate_hz, len(volts) / (20 * self.stamp_error_s))
@@ -81,7 +84,7 @@ class WaveformRules(RunRules[V]):
 
     def test_the_start_that_it_tells_is_bench_time(self, device: V) -> None:
         if device.start_error_s is None or Trigger.INTERNAL not in device.waveform_triggers:
-            pytest.skip(f"{device.name} does not tell when a waveform began")
+            does_not_apply("it does not tell when a waveform began")
         for _ in range(2):
             self.arm(device, Trigger.INTERNAL)
             with pytest.raises(AcquisitionError):
@@ -95,16 +98,18 @@ class WaveformRules(RunRules[V]):
             assert earliest_s - error_s <= device.begun_s() <= latest_s + error_s
             device.disarm()
 
+    @quiet
     def test_a_waveform_that_is_too_long_is_refused(self, device: V) -> None:
         here = np.clip(device.present_v, *self.limits_of(device, "voltage"))
         for extra in (1, 1000):
             long = np.broadcast_to(here, (device.max_samples + extra, device.n_outputs))
             self.assert_refused(device, f"{len(long)} samples", _arming(long, device.max_update_rate_hz), AbilityError)
 
+    @shows(Check.SEQUENCE)
     def test_the_longest_waveform_fits(self, device: V) -> None:
         self._waveforms_or_skip(device)
         if device.max_samples * device.n_outputs > 1e6:
-            pytest.skip(f"{device.name}: its longest waveform would take too long")
+            pytest.skip("its longest waveform would take too long")
         here = np.clip(device.present_v, *self.limits_of(device, "voltage"))
         arming: Call[V] = _arming(np.tile(here, (device.max_samples, 1)), device.max_update_rate_hz)
         arming(device)
@@ -129,7 +134,7 @@ class WaveformRules(RunRules[V]):
 
     def _waveforms_or_skip(self, device: V) -> None:
         if not device.max_samples:
-            pytest.skip(f"{device.name} plays no waveforms")
+            does_not_apply("it plays no waveforms")
 
 
 class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
@@ -194,6 +199,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
             found.append(device.write(np.full(device.n_outputs, value)).realised)
         return np.stack(found)
 
+    @quiet
     def test_its_facts_agree(self, device: V) -> None:
         least_s, most_s = device.latency_s
         assert 0 <= least_s <= most_s < math.inf and 0 <= device.settle_s < math.inf
@@ -202,6 +208,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
         assert device.present_v.shape == (device.n_outputs,)
         assert np.isfinite(device.present_v).all()
 
+    @shows(Check.REALISED)
     def test_written_voltages_are_present(self, device: V) -> None:
         values = self._inner(device, "voltage")
         realised = device.write(values).realised.copy()
@@ -253,7 +260,7 @@ class DACConformance(OutputRules[V], WaveformRules[V], DeviceConformance[V]):
     def test_after_a_waveform_the_slew_limit_counts_from_its_end(self) -> None:
         with self._slewing(seconds=10.0) as device:
             if Trigger.INTERNAL not in device.waveform_triggers:
-                pytest.skip(f"{device.name} has no timer of its own")
+                does_not_apply("it has no timer of its own")
             low, high = self.limits_of(device, "voltage")
             self.sleep(device, 20.0)
             self.arm(device, Trigger.INTERNAL)

@@ -12,8 +12,10 @@ import pytest
 
 from pnnlab.devices import Device, ExpectedIdentity, Identity, Limits, State
 from pnnlab.errors import IdentityError, SetpointError
+from pnnlab.testing._checks import Check, does_not_apply, quiet, shows
 from pnnlab.testing._life import LifeRules
 from pnnlab.testing._subject import Call, assert_state
+from pnnlab.testing._trouble import TroubleRules
 
 __all__ = ["DeviceConformance"]
 
@@ -33,7 +35,7 @@ _NOT_SI: Final = frozenset({
 })  # fmt: skip
 
 
-class DeviceConformance(LifeRules[D]):
+class DeviceConformance(LifeRules[D], TroubleRules[D]):
     """What every device keeps, whatever its role.
 
     A driver's test is a subclass of its role's conformance whose name begins with `Test` and which says how a device
@@ -45,20 +47,26 @@ class DeviceConformance(LifeRules[D]):
             return OurSlm("slm", **arguments)
     ```
 
-    On real hardware `clock` returns a `RealClock` and `make` adds limits that the bench can stand: the kit writes
-    values from all of the range that the limits leave.
+    On real hardware, and over a real protocol, `clock` returns a `RealClock`, and `make` adds limits that the bench can
+    stand: the kit writes values from all of the range that the limits leave. Every device that `make` returns is
+    the same instrument at the same address. `peer` names what it talks to, and the hooks of `Mishaps` let
+    things go wrong there: what they leave out is told as "not shown: needs the device".
     """
 
+    @quiet
     def test_it_uses_the_clock_it_was_given(self) -> None:
         clock = self.clock()
         assert self.make(clock=clock).clock is clock
 
+    @quiet
     def test_no_guard_is_overridden(self) -> None:
         device = type(self.make(clock=self.clock()))
         found = {name: getattr(device, name) for name in _GUARDS if hasattr(device, name)}
         touched = [name for name, guard in found.items() if not guard.__module__.startswith("pnnlab.devices.")]
         assert not touched, f"{device.__name__} overrides {', '.join(touched)}, which keep its calls safe"
 
+    @quiet
+    @shows(Check.IDENTITY)
     def test_the_identity_is_told(self, device: D) -> None:
         identity = device.identity
         values = [getattr(identity, entry.name) for entry in fields(Identity)]
@@ -66,6 +74,8 @@ class DeviceConformance(LifeRules[D]):
         assert any(values), f"{device.name}: tells nothing about itself"
         assert values == [value.strip() for value in values], f"{device.name}: {identity} has spaces at an end"
 
+    @quiet
+    @shows(Check.IDENTITY)
     @pytest.mark.parametrize("entry", [entry.name for entry in fields(Identity)])
     def test_another_instrument_is_refused_and_let_go(self, entry: str) -> None:
         found = self._identity()
@@ -78,6 +88,8 @@ class DeviceConformance(LifeRules[D]):
         with self.make(clock=self.clock()) as again:
             assert again.identity == found
 
+    @quiet
+    @shows(Check.IDENTITY)
     def test_the_expected_instrument_is_taken(self) -> None:
         found = self._identity()
         expected = ExpectedIdentity(
@@ -86,11 +98,13 @@ class DeviceConformance(LifeRules[D]):
         with self.make(clock=self.clock(), expected=expected) as device:
             assert device.identity == found
 
+    @quiet
     def test_settings_are_json(self, device: D) -> None:
         settings = device.settings()
         assert json.loads(json.dumps(settings, allow_nan=False)) == settings
         assert settings.keys() == device.settings().keys(), f"{device.name}: settings come and go"
 
+    @quiet
     def test_settings_are_in_si_units_and_say_so(self, device: D) -> None:
         for key, value in device.settings().items():
             assert key.isidentifier() and key == key.lower(), f"{device.name}: setting {key!r} is no_name_like_this"
@@ -103,12 +117,15 @@ class DeviceConformance(LifeRules[D]):
                     f"end it in one of _{', _'.join(sorted(_UNITS))}, or name it in dimensionless_settings"
                 )
 
+    @quiet
+    @shows(Check.LIMITS)
     def test_every_quantity_of_the_role_has_finite_limits(self, device: D) -> None:
         self._skip_without_quantities(device)
         for quantity in self.senders(device):
             assert quantity in device.quantities, f"{device.name}: {quantity} is missing in {type(device)}.quantities"
             self.limits_of(device, quantity)
 
+    @shows(Check.LIMITS)
     def test_values_up_to_the_limits_are_accepted(self, device: D) -> None:
         self._skip_without_quantities(device)
         for quantity, send in self.senders(device).items():
@@ -117,6 +134,7 @@ class DeviceConformance(LifeRules[D]):
                 self.let_slew(device, quantity)
                 send(device, value)
 
+    @shows(Check.LIMITS)
     @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "just below", "just above", "far below", "far above"])
     def test_what_is_outside_the_limits_is_refused(self, device: D, value: str) -> None:
         self._skip_without_quantities(device)
@@ -126,6 +144,7 @@ class DeviceConformance(LifeRules[D]):
             self.let_slew(device, quantity)
             send(device, self.idle(device, quantity))
 
+    @shows(Check.LIMITS)
     def test_narrower_limits_of_the_bench_are_kept(self) -> None:
         for quantity, (low, high) in self._ranges().items():
             third = (high - low) / 3
@@ -142,6 +161,8 @@ class DeviceConformance(LifeRules[D]):
                     what = f"{quantity} {value:g}, which the bench does not allow,"
                     self.assert_refused(device, what, _sending(send, float(value)), SetpointError)
 
+    @quiet
+    @shows(Check.LIMITS)
     def test_wider_limits_of_the_bench_open_nothing(self) -> None:
         for quantity, (low, high) in self._ranges().items():
             wide = Limits(low - (high - low), high + (high - low))
@@ -151,6 +172,8 @@ class DeviceConformance(LifeRules[D]):
                 assert quantity in hard, f"{device.name}: _hard_limits() says nothing about {quantity}"
                 assert hard[quantity].low <= found.low and found.high <= hard[quantity].high
 
+    @quiet
+    @shows(Check.LIMITS)
     def test_limits_that_leave_nothing_are_refused_at_opening(self) -> None:
         for quantity in self._ranges():
             with self.make(clock=self.clock()) as device:
@@ -163,6 +186,8 @@ class DeviceConformance(LifeRules[D]):
             with self.make(clock=self.clock()):
                 pass  # and it can be opened by others
 
+    @quiet
+    @shows(Check.LIMITS)
     def test_what_does_not_fit_is_refused(self, device: D) -> None:
         for what, call in self.misfits(device).items():
             self.assert_refused(device, what, call, SetpointError)
@@ -178,7 +203,7 @@ class DeviceConformance(LifeRules[D]):
 
     def _skip_without_quantities(self, device: D) -> None:
         if not self.senders(device):
-            pytest.skip(f"{device.name}: no quantity of its role can be limited")
+            does_not_apply("no quantity of its role can be limited")
 
 
 def _sending(send: Callable[[D, float], object], value: float) -> Call[D]:

@@ -8,9 +8,10 @@ import pytest
 
 from pnnlab.devices import Device, State
 from pnnlab.errors import DeviceError, StateError
+from pnnlab.testing._checks import Check, quiet, shows
 from pnnlab.testing._subject import Call, Subject, assert_state
 
-__all__ = ["LifeRules"]
+__all__ = ["LifeRules", "raising"]
 
 D = TypeVar("D", bound=Device)
 
@@ -22,6 +23,7 @@ class BrokenWireError(Exception):
 class LifeRules(Subject[D]):
     """Closed, open, armed, safe, fault: what leads where."""
 
+    @quiet
     def test_a_new_device_is_closed(self) -> None:
         device = self.make(clock=self.clock())
         device.close()
@@ -31,10 +33,12 @@ class LifeRules(Subject[D]):
         with pytest.raises(StateError):
             _ = device.identity
 
+    @quiet
     def test_before_opening_every_call_is_refused(self) -> None:
         device = self.make(clock=self.clock())
         _assert_all_refused(self, device, self._closed_calls())
 
+    @quiet
     def test_after_closing_every_call_is_refused(self) -> None:
         calls = self._closed_calls()
         _assert_all_refused(self, self.example(), calls)
@@ -60,6 +64,7 @@ class LifeRules(Subject[D]):
             assert_state(device, State.CLOSED)
         assert len(set(identities)) == 1, f"the same instrument told different identities: {identities}"
 
+    @quiet
     def test_closing_makes_safe_and_lets_go_once(self) -> None:
         device = self.make(clock=self.clock()).open()
         with _events(device) as events:
@@ -68,6 +73,7 @@ class LifeRules(Subject[D]):
         assert events == ["_make_safe", "_close"]
         assert_state(device, State.CLOSED)
 
+    @quiet
     def test_the_context_opens_and_closes(self) -> None:
         device = self.make(clock=self.clock())
         with device as entered:
@@ -102,9 +108,11 @@ class LifeRules(Subject[D]):
         assert_state(device, State.OPEN)
         _assert_all_work(device, calls)
 
+    @quiet
     def test_resume_needs_a_safe_device(self, device: D) -> None:
         self.assert_refused(device, "resume of an open device", lambda device: device.resume(), StateError)
 
+    @quiet
     def test_without_a_run_its_calls_are_refused(self, device: D) -> None:
         _assert_all_refused(self, device, self.run_calls())
         device.disarm()
@@ -128,6 +136,7 @@ class LifeRules(Subject[D]):
         assert_state(device, State.OPEN, "after make_safe and resume of an armed run")
         self.arm_or_skip(device)
 
+    @shows(Check.REOPENS)
     def test_a_hook_that_fails_puts_the_device_into_fault(self) -> None:
         with self.make(clock=self.clock()) as example:
             calls = self.calls(example)
@@ -135,7 +144,7 @@ class LifeRules(Subject[D]):
             device = self.make(clock=self.clock()).open()
             with pytest.MonkeyPatch.context() as patch:
                 for hook in self.hooks:
-                    patch.setattr(device, hook, _raising(BrokenWireError))
+                    patch.setattr(device, hook, raising(BrokenWireError))
                 with pytest.raises(DeviceError):
                     call(device)
             assert_state(device, State.FAULT, f"after {name} failed")
@@ -149,7 +158,7 @@ class LifeRules(Subject[D]):
     def test_a_half_done_opening_lets_go(self, error: type[BaseException]) -> None:
         device = self.make(clock=self.clock())
         with pytest.MonkeyPatch.context() as patch, _events(device) as events:
-            patch.setattr(device, "_identify", _raising(error))
+            patch.setattr(device, "_identify", raising(error))
             with pytest.raises(DeviceError if issubclass(error, Exception) else error):
                 device.open()
         assert events == ["_close"], f"a half-done opening called {events}, due is _close only"
@@ -195,7 +204,9 @@ def _events(device: Device) -> Iterator[list[str]]:
         yield events
 
 
-def _raising(error: type[BaseException]) -> Callable[..., None]:
+def raising(error: type[BaseException]) -> Callable[..., None]:
+    """Return what stands for a driver's hook whose instrument is gone."""
+
     def call(*_: object, **__: object) -> None:
         raise error("the instrument is gone")
 

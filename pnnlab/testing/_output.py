@@ -10,9 +10,11 @@ import numpy.typing as npt
 import pytest
 
 from pnnlab.devices import Device, Setpoint
-from pnnlab.errors import SetpointError
+from pnnlab.errors import DeviceError, SetpointError
+from pnnlab.testing._checks import Check, quiet, shows
+from pnnlab.testing._life import raising
 from pnnlab.testing._nearest import assert_nearest
-from pnnlab.testing._subject import Subject
+from pnnlab.testing._trouble import TroubleRules
 
 __all__ = ["OutputRules"]
 
@@ -21,7 +23,7 @@ Values = npt.NDArray[np.floating]
 Realised = npt.NDArray[np.number]
 
 
-class OutputRules(Subject[D]):
+class OutputRules(TroubleRules[D]):
     """What a device does with its setpoints."""
 
     @abstractmethod
@@ -48,6 +50,11 @@ class OutputRules(Subject[D]):
             found.append(self.send(device, quantity, padded.reshape(shape)).realised.ravel()[: len(part)])
         return np.concatenate(found)[:, None]
 
+    def told(self, device: D, quantity: str, sent: object) -> npt.NDArray[np.number]:
+        """See `TroubleRules.told`."""
+        assert isinstance(sent, Setpoint)
+        return sent.realised
+
     def senders(self, like: D) -> Mapping[str, Callable[[D, float], object]]:
         """See `Subject.senders`."""
 
@@ -57,6 +64,7 @@ class OutputRules(Subject[D]):
 
         return {quantity: sender(quantity) for quantity in self.output_quantities(like)}
 
+    @quiet
     def test_opening_writes_nothing(self) -> None:
         device = self.make(clock=self.clock())
         with pytest.MonkeyPatch.context() as patch:
@@ -65,6 +73,7 @@ class OutputRules(Subject[D]):
             device.open()
         device.close()
 
+    @shows(Check.REALISED)
     def test_commanded_is_what_was_asked_for(self, device: D) -> None:
         for quantity in self.output_quantities(device):
             values = self._inner(device, quantity)
@@ -76,11 +85,13 @@ class OutputRules(Subject[D]):
             assert setpoint.realised.shape == asked.shape
             assert before_s <= setpoint.time_s <= device.clock.now_s()
 
+    @shows(Check.REALISED)
     def test_realised_is_the_nearest_to_commanded(self, device: D) -> None:
         for quantity in self.output_quantities(device):
             low, high = self.limits_of(device, quantity)
             assert_nearest(partial(self.realised, device, quantity), low, high, f"{device.name}: {quantity}")
 
+    @shows(Check.REALISED)
     def test_realised_is_realised_again_as_it_is(self, device: D) -> None:
         for quantity in self.output_quantities(device):
             low, high = self.limits_of(device, quantity)
@@ -107,6 +118,31 @@ class OutputRules(Subject[D]):
                     assert len(tokens) == 1
                     assert following in (None, tokens.start), f"token {following} is due, {tokens.start} came"
                     following = tokens.stop
+
+    @shows(Check.SAFE)
+    def test_after_a_fault_closing_makes_the_outputs_safe(self) -> None:
+        for quantity in self.held_quantities():
+            device = self.make(clock=self.clock()).open()
+            try:
+                device.make_safe()
+                safe = np.array(self.instrument_has(device, quantity))
+                device.resume()
+                self.let_slew(device, quantity)
+                values = self._inner(device, quantity)
+                self.send(device, quantity, values)
+                self.let_slew(device, quantity)
+                with pytest.MonkeyPatch.context() as patch, pytest.raises(DeviceError):
+                    for hook in self.hooks:
+                        patch.setattr(device, hook, raising(RuntimeError))
+                    self.send(device, quantity, values)
+            finally:
+                device.close()
+            self.assert_account(device, quantity, safe)
+
+    def held_quantities(self) -> tuple[str, ...]:
+        """Return the quantities whose outputs have a safe state."""
+        with self.make(clock=self.clock()) as device:
+            return self.output_quantities(device)
 
     def _inner(self, device: D, quantity: str) -> Values:
         """Return one setpoint with different values away from the ends of the range."""

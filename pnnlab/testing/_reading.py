@@ -10,6 +10,7 @@ import pytest
 
 from pnnlab.devices import Sensor, Stamps, State, Trigger
 from pnnlab.errors import AcquisitionError
+from pnnlab.testing._checks import Check, does_not_apply, shows
 from pnnlab.testing._runs import RunRules
 from pnnlab.testing._subject import Call, assert_state
 
@@ -83,6 +84,7 @@ class ReadingRules(RunRules[D]):
         device.start()
         self.fire(device, trigger, n)
 
+    @shows(Check.SEQUENCE)
     def test_readings_have_their_shape_and_type(self, device: D) -> None:
         shape, dtype = self.row_type(device)
         self.begin(device, 3)
@@ -108,6 +110,7 @@ class ReadingRules(RunRules[D]):
         assert np.shares_memory(rest, out[1:])
         np.testing.assert_array_equal(first, kept, f"{device.name}: a later reading changed an earlier one")
 
+    @shows(Check.SEQUENCE)
     def test_the_counter_and_the_stamps_run_on(self, device: D) -> None:
         self.begin(device, 5)
         parts = [self.read(device, n, self.patience_s)[1] for n in (1, 3, 1)]
@@ -153,7 +156,7 @@ class ReadingRules(RunRules[D]):
     def test_collecting_gives_what_came(self, device: D) -> None:
         trigger = Trigger.SOFTWARE
         if trigger not in self.triggers(device):
-            pytest.skip(f"{device.name} has no {trigger} triggers")
+            does_not_apply(f"it has no {trigger} triggers")
         self.arm_readings(device, 3, trigger)
         device.start()
         self.fire(device, trigger, 1)
@@ -171,6 +174,7 @@ class ReadingRules(RunRules[D]):
         self.read(device, 1, self.patience_s)
         self.assert_refused(device, "reading 1 of 0", _reading(self, 1), AcquisitionError)
 
+    @shows(Check.TIMEOUT)
     def test_before_the_start_there_is_nothing_to_read(self, device: D) -> None:
         trigger = self.preferred(device)
         self.arm_readings(device, 2, trigger)
@@ -179,10 +183,11 @@ class ReadingRules(RunRules[D]):
         self.fire(device, trigger, 2)
         self.read(device, 2, self.patience_s)
 
+    @shows(Check.TRIGGER)
     @pytest.mark.parametrize("trigger", [Trigger.SOFTWARE, Trigger.HARDWARE])
     def test_each_trigger_gives_one_reading(self, device: D, trigger: Trigger) -> None:
         if trigger not in self.triggers(device):
-            pytest.skip(f"{device.name} has no {trigger} triggers")
+            does_not_apply(f"it has no {trigger} triggers")
         self._single_or_skip(device, trigger)
         self.arm_readings(device, 3, trigger)
         device.start()
@@ -222,7 +227,7 @@ class ReadingRules(RunRules[D]):
 def _stamped(device: Sensor, stamps: Stamps) -> npt.NDArray[np.float64]:
     """Return start times; a device without any cannot be asked."""
     if stamps.start_s is None:
-        pytest.skip(f"{device.name} has no time stamps")
+        does_not_apply("it has no time stamps")
     return stamps.start_s
 
 

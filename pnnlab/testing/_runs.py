@@ -7,6 +7,7 @@ import pytest
 
 from pnnlab.devices import Device, State, Trigger
 from pnnlab.errors import AbilityError, AcquisitionError
+from pnnlab.testing._checks import Check, does_not_apply, shows
 from pnnlab.testing._subject import Subject, assert_state
 
 __all__ = ["RunRules"]
@@ -39,7 +40,7 @@ class RunRules(Subject[D]):
         for trigger in Trigger:
             if trigger in self.triggers(device):
                 return self.arm(device, trigger)
-        pytest.skip(f"{device.name} has no triggers")
+        does_not_apply("it has no triggers")
 
     def can_fire(self, trigger: Trigger) -> bool:
         """Return whether the kit can make a step by a trigger."""
@@ -59,6 +60,7 @@ class RunRules(Subject[D]):
             device.trigger() if trigger is Trigger.SOFTWARE else self.pulse(device)
             self.sleep(device, self.step_s(device))
 
+    @shows(Check.TRIGGER)
     @each_trigger
     def test_what_it_cannot_be_triggered_by_is_refused(self, device: D, trigger: Trigger) -> None:
         if trigger in self.triggers(device):
@@ -68,6 +70,7 @@ class RunRules(Subject[D]):
         else:
             self.assert_refused(device, f"a {trigger} trigger", lambda d: self.arm(d, trigger), AbilityError)
 
+    @shows(Check.SEQUENCE, Check.TRIGGER)
     @each_trigger
     def test_a_run_ends_when_all_steps_are_done_and_can_be_armed_again(self, device: D, trigger: Trigger) -> None:
         self._declared_or_skip(device, trigger)
@@ -81,6 +84,7 @@ class RunRules(Subject[D]):
             device.disarm()
             assert_state(device, State.OPEN)
 
+    @shows(Check.TIMEOUT)
     @each_trigger
     def test_a_run_that_was_not_started_is_not_done(self, device: D, trigger: Trigger) -> None:
         self._declared_or_skip(device, trigger)
@@ -90,6 +94,7 @@ class RunRules(Subject[D]):
         self.fire(device, trigger, self.n_steps)
         device.wait(self.patience_s)
 
+    @shows(Check.TRIGGER)
     @pytest.mark.parametrize("trigger", [Trigger.SOFTWARE, Trigger.HARDWARE])
     def test_a_run_waits_for_each_of_its_triggers(self, device: D, trigger: Trigger) -> None:
         self._declared_or_skip(device, trigger)
@@ -101,6 +106,7 @@ class RunRules(Subject[D]):
             self.fire(device, trigger, 1)
         device.wait(self.patience_s)
 
+    @shows(Check.SEQUENCE)
     @pytest.mark.parametrize("end", ["disarm", "make_safe"])
     @pytest.mark.parametrize("started", [False, True], ids=["armed", "started"])
     def test_an_abandoned_run_leaves_nothing_behind(self, device: D, end: str, started: bool) -> None:
@@ -124,7 +130,7 @@ class RunRules(Subject[D]):
 
     def _declared_or_skip(self, device: D, trigger: Trigger) -> None:
         if trigger not in self.triggers(device):
-            pytest.skip(f"{device.name} has no {trigger} triggers")
+            does_not_apply(f"it has no {trigger} triggers")
 
     def _single_or_skip(self, device: D, trigger: Trigger) -> None:
         if self.is_chained(device, trigger):

@@ -9,6 +9,7 @@ import pytest
 
 from pnnlab.devices import Setpoint, SpatialLightModulator, State, Trigger
 from pnnlab.errors import AbilityError, SetpointError
+from pnnlab.testing._checks import Check, does_not_apply, quiet, shows
 from pnnlab.testing._device import DeviceConformance
 from pnnlab.testing._output import OutputRules, Values
 from pnnlab.testing._runs import RunRules
@@ -34,6 +35,7 @@ class SequenceRules(RunRules[S]):
         """See `RunRules.step_s`."""
         return device.frame_period_s
 
+    @shows(Check.SEQUENCE)
     def test_a_sequence_has_one_token_a_pattern(self, device: S) -> None:
         self._sequences_or_skip(device)
         before = device.write(self._sequence(device, 1)[0]).tokens
@@ -43,6 +45,7 @@ class SequenceRules(RunRules[S]):
         device.disarm()
         assert device.write(self._sequence(device, 1)[0]).tokens.start == setpoint.tokens.stop
 
+    @quiet
     def test_a_sequence_that_is_too_long_is_refused(self, device: S) -> None:
         pattern = self._sequence(device, 1)
         for extra in (1, 1000):
@@ -50,10 +53,11 @@ class SequenceRules(RunRules[S]):
             long = np.broadcast_to(pattern, shape)  # takes no memory, however much the instrument holds
             self.assert_refused(device, f"{len(long)} patterns", self._arming(long), AbilityError)
 
+    @shows(Check.SEQUENCE)
     def test_the_longest_sequence_fits(self, device: S) -> None:
         self._sequences_or_skip(device)
         if device.max_sequence * np.prod(device.shape) > 1e7:
-            pytest.skip(f"{device.name}: its longest sequence would take too long")
+            pytest.skip("its longest sequence would take too long")
         setpoint = self._arm(device, self._sequence(device, device.max_sequence))
         assert len(setpoint.tokens) == device.max_sequence
 
@@ -66,15 +70,16 @@ class SequenceRules(RunRules[S]):
 
     def test_patterns_faster_than_the_panel_are_refused(self, device: S) -> None:
         if Trigger.INTERNAL not in device.triggers:
-            pytest.skip(f"{device.name} has no timer of its own")
+            does_not_apply("it has no timer of its own")
         sequence = self._sequence(device, 2)
         for period_s in (0.99 * device.frame_period_s, 0.0, -1.0, math.nan, math.inf):
             what = f"a pattern every {period_s:g} s"
             self.assert_refused(device, what, self._arming(sequence, Trigger.INTERNAL, period_s), SetpointError)
 
+    @shows(Check.SEQUENCE)
     def test_an_internal_sequence_takes_its_time(self, device: S) -> None:
         if Trigger.INTERNAL not in device.triggers:
-            pytest.skip(f"{device.name} has no timer of its own")
+            does_not_apply("it has no timer of its own")
         period_s = max(2 * device.frame_period_s, 10 * self.stamp_error_s)
         device.arm_sequence(self._sequence(device, 3), trigger=Trigger.INTERNAL, period_s=period_s)
         begin_s = device.clock.now_s()
@@ -101,7 +106,7 @@ class SequenceRules(RunRules[S]):
 
     def _sequences_or_skip(self, device: S) -> None:
         if not device.max_sequence:
-            pytest.skip(f"{device.name} plays no sequences")
+            does_not_apply("it plays no sequences")
 
 
 class SpatialLightModulatorConformance(OutputRules[S], SequenceRules[S], DeviceConformance[S]):
@@ -152,6 +157,7 @@ class SpatialLightModulatorConformance(OutputRules[S], SequenceRules[S], DeviceC
         """See `OutputRules.output_quantities`."""
         return ("level",)
 
+    @quiet
     def test_its_facts_agree(self, device: S) -> None:
         assert len(device.shape) == 2 and min(device.shape) > 0
         assert device.levels >= 2
@@ -161,6 +167,7 @@ class SpatialLightModulatorConformance(OutputRules[S], SequenceRules[S], DeviceC
             assert device.levels <= 2**bits, f"{device.name}: {device.levels} levels do not fit {device.dtype}"
         assert bool(device.max_sequence) == bool(device.triggers), "a sequence needs room and a trigger"
 
+    @shows(Check.REALISED)
     def test_shown_levels_are_of_the_hardware_type_and_nearest(self, device: S) -> None:
         low, high = self.limits_of(device, "level")
         values = np.random.default_rng(0).uniform(low, high, device.shape)

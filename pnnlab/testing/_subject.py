@@ -1,14 +1,16 @@
 """The device under test: how it is made, what its role can do, and how a refusal is checked."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from typing import ClassVar, Generic, NotRequired, TypedDict, TypeVar, Unpack
+from typing import ClassVar, NotRequired, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import pytest
 
 from pnnlab.devices import Clock, Device, ExpectedIdentity, Limits, SimulatedClock, State
 from pnnlab.errors import PnnlabError
+from pnnlab.testing._checks import does_not_apply, needs_device
+from pnnlab.testing._mishaps import Mishaps
 
 __all__ = ["Call", "DeviceArguments", "Subject", "assert_state"]
 
@@ -29,7 +31,7 @@ def assert_state(device: Device, state: State, when: str = "now") -> None:
     assert device.state is state, f"{device.name} is {device.state} {when}, due is {state}"
 
 
-class Subject(ABC, Generic[D]):
+class Subject(Mishaps[D]):
     """The device under test and what its role can do.
 
     Attributes:
@@ -62,7 +64,7 @@ class Subject(ABC, Generic[D]):
 
     def pulse(self, device: D) -> None:
         """Make one edge on the device's trigger line; without it hardware triggers are only armed."""
-        pytest.skip(f"{device.name}: hardware triggers are tested where pulse() is overridden")
+        needs_device("an edge on its trigger line, as pulse() makes one")
 
     # What a role tells
 
@@ -88,7 +90,7 @@ class Subject(ABC, Generic[D]):
 
     def arm_or_skip(self, device: D) -> None:
         """Arm a short run; skip the test where the device cannot be armed."""
-        pytest.skip(f"{device.name} cannot be armed")
+        does_not_apply("it cannot be armed")
 
     def readback(self, device: D) -> dict[str, object]:
         """Return everything that can be read back without changing it."""

@@ -13,7 +13,15 @@ from pnnlab.testing import (
     DeviceArguments,
     SpatialLightModulatorConformance,
 )
-from tests.testing.memory_devices import MemoryAdc, MemoryCamera, MemoryCrossbar, MemoryDac, MemoryDevice, MemorySlm
+from tests.testing.memory_devices import (
+    MemoryAdc,
+    MemoryCamera,
+    MemoryCrossbar,
+    MemoryDac,
+    MemoryDevice,
+    MemoryMishaps,
+    MemorySlm,
+)
 
 SUITES: Mapping[type[MemoryDevice], type] = {
     MemorySlm: SpatialLightModulatorConformance,
@@ -38,8 +46,8 @@ BITES: dict[str, Bite] = {}
 """By the name of the test class that is made for a broken driver."""
 
 
-def broken(rule: str, says: str) -> Callable[[M], M]:
-    """Make a test class of the conformance kit for a broken driver, in the driver's own module."""
+def broken(rule: str, says: str, **own: object) -> Callable[[M], M]:
+    """Make a test class of the kit for a broken driver, in the driver's own module; `own` are its members."""
 
     def register(driver: M) -> M:
         suite = next(SUITES[base] for base in driver.__mro__ if base in SUITES)
@@ -47,14 +55,11 @@ def broken(rule: str, says: str) -> Callable[[M], M]:
         def make(self: object, **arguments: Unpack[DeviceArguments]) -> Device:
             return driver("device", **arguments)
 
-        def pulse(self: object, device: MemoryDevice) -> None:
-            device.edge()
-
         name = f"Test{driver.__name__}"
         # None in its place hides an inherited rule from pytest: only the one in question is run
         others = {other: None for other in dir(suite) if other.startswith("test_") and other != rule}
-        members = {**others, "make": make, "pulse": pulse, "__module__": driver.__module__}
-        setattr(sys.modules[driver.__module__], name, type(name, (suite,), members))
+        members = {**others, **own, "make": make, "__module__": driver.__module__}
+        setattr(sys.modules[driver.__module__], name, type(name, (MemoryMishaps, suite), members))
         BITES[name] = Bite(suite, rule, says)
         return driver
 

@@ -1,6 +1,8 @@
 """Small complete devices of every role, in memory: what a correct driver looks like to the conformance kit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from pnnlab.devices import (
     Stamps,
     Trigger,
 )
-from pnnlab.errors import AcquisitionError
+from pnnlab.errors import AcquisitionError, DeviceError
 
 Floats = npt.NDArray[np.floating]
 Numbers = npt.NDArray[np.number]
@@ -66,11 +68,35 @@ class MemoryDevice(Device):
     """What the devices here share: an identity, and runs of `Steps`."""
 
     steps: Steps
+    wire = "well"
+    """What is wrong with the instrument: silent, gone, gullible or losing."""
+
+    def _ask(self) -> None:
+        """Stand for a question to the instrument and its answer."""
+        if self.wire == "silent":
+            raise TimeoutError("no answer")
+        if self.wire == "gone":
+            raise OSError("no such device")
+
+    def _claims(self) -> Sequence[str]:
+        return (f"memory {type(self).__name__}",)
 
     def _open(self) -> None:
-        """Nothing to connect to."""
+        self._ask()
+        self._reset()
+
+    def _reset(self) -> None:
+        """Be as after power-on."""
+
+    def _settings(self) -> dict[str, SettingValue]:
+        self._ask()
+        return self._facts()
+
+    def _facts(self) -> dict[str, SettingValue]:
+        raise NotImplementedError
 
     def _identify(self) -> Identity:
+        self._ask()
         return Identity("pnnlab tests", type(self).__name__, "7", "1.0")
 
     def _close(self) -> None:
@@ -111,17 +137,20 @@ class MemorySlm(MemoryDevice, SpatialLightModulator):
     max_sequence = 10
     triggers = frozenset(Trigger)
 
-    def _settings(self) -> dict[str, SettingValue]:
+    def _facts(self) -> dict[str, SettingValue]:
         return {"shape": list(self.shape), "pitch_m": self.pitch_m, "frame_period_s": self.frame_period_s}
 
-    def _open(self) -> None:
+    def _reset(self) -> None:
         self.shown = np.zeros(self.shape, self.dtype)
 
     def _make_safe(self) -> None:
         self.shown = np.zeros(self.shape, self.dtype)
 
     def _write(self, levels: Numbers) -> None:
-        self.shown = levels.copy()
+        self._ask()
+        self.shown = np.minimum(levels, 100) if self.wire == "gullible" else levels.copy()
+        if not np.array_equal(self.shown, levels):
+            raise DeviceError(f"{self.name}: shows other levels than it was sent")
 
     def _arm_sequence(self, levels: Numbers, trigger: Trigger, period_s: float) -> None:
         self._begin(len(levels), trigger, period_s if trigger is Trigger.INTERNAL else self.frame_period_s)
@@ -141,22 +170,26 @@ class MemoryCamera(MemoryDevice, Camera):
     counter_modulus = 4
     stamp_error_s = 0.0
 
-    def _settings(self) -> dict[str, SettingValue]:
+    def _facts(self) -> dict[str, SettingValue]:
         return {"exposure_s": self.exposure_s, "bit_depth": self.bit_depth}
 
     def _hard_limits(self) -> Mapping[str, Limits]:
         return {"exposure": Limits(20e-6, 2.0)}
 
-    def _open(self) -> None:
+    def _reset(self) -> None:
         self.counter = 0
         self._configure(2e-3, RegionOfInterest(0, 0, *self.sensor_shape))
 
     def _configure(self, exposure_s: float | None, roi: RegionOfInterest | None) -> None:
+        self._ask()
+        if exposure_s is not None and self.wire == "gullible":
+            exposure_s = min(exposure_s, 0.5)
         if exposure_s is not None:
             self.exposure_s = round(exposure_s / self.step_s) * self.step_s
         self.roi = roi or self.roi
 
     def _arm_frames(self, n: int, trigger: Trigger, delay_s: float) -> int | None:
+        self._ask()
         self._begin(n, trigger, self.exposure_s + self.readout_s)
         self.taken = 0
         return self.counter % self.counter_modulus
@@ -168,6 +201,11 @@ class MemoryCamera(MemoryDevice, Camera):
         out[:n] = (self.counter + np.arange(n))[:, None, None] % 2**self.bit_depth
         self.taken += n
         self.counter += n
+        if self.wire == "losing":
+            lost = out[-1]
+            out[:-1] = out[1:]
+            out[-1] = lost
+            return Stamps(n - 1, self.exposure_s, counters[1:], starts_s[1:])
         return Stamps(n, self.exposure_s, counters, starts_s)
 
 
@@ -181,13 +219,13 @@ class MemoryDac(MemoryDevice, DAC):
     waveform_triggers = frozenset(Trigger)
     lsb_v = 10 / 2**12
 
-    def _settings(self) -> dict[str, SettingValue]:
+    def _facts(self) -> dict[str, SettingValue]:
         return {"step_v": self.lsb_v, "range_v": [-5.0, 5.0 - self.lsb_v], "filter": None}
 
     def _hard_limits(self) -> Mapping[str, Limits]:
         return {"voltage": Limits(-5.0, 5.0 - self.lsb_v)}
 
-    def _open(self) -> None:
+    def _reset(self) -> None:
         self._held: Floats = np.zeros(self.n_outputs)
         self._waveform: Floats | None = None
 
@@ -207,7 +245,10 @@ class MemoryDac(MemoryDevice, DAC):
         return volts
 
     def _write(self, volts: Floats) -> None:
-        self._held = volts.copy()
+        self._ask()
+        self._held = volts.clip(-1.0, 1.0) if self.wire == "gullible" else volts.copy()
+        if not np.array_equal(self._held, volts):
+            raise DeviceError(f"{self.name}: has other voltages than it was sent")
 
     def _arm_waveform(self, volts: Floats, rate_hz: float, trigger: Trigger) -> None:
         self._waveform, self._rate_hz = volts.copy(), rate_hz
@@ -232,10 +273,11 @@ class MemoryAdc(MemoryDevice, ADC):
     stamp_error_s = 0.0
     triggers = frozenset(Trigger)
 
-    def _settings(self) -> dict[str, SettingValue]:
+    def _facts(self) -> dict[str, SettingValue]:
         return {"range_v": list(self.range_v), "channels": self.n_inputs}
 
     def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> int | None:
+        self._ask()
         self._begin(n, trigger, n_samples / rate_hz)
         self.rate_hz, self.taken = rate_hz, 0
         return None
@@ -247,7 +289,8 @@ class MemoryAdc(MemoryDevice, ADC):
         times_s = starts_s[:, None] + np.arange(n_samples) / self.rate_hz
         out[:n] = np.stack([np.sin(times_s), np.cos(times_s)], axis=-1)
         self.taken += n
-        return Stamps(n, n_samples / self.rate_hz, start_s=starts_s)
+        lost = int(self.wire == "losing")
+        return Stamps(n - lost, n_samples / self.rate_hz, start_s=starts_s[: n - lost])
 
 
 class MemoryCrossbar(MemoryDevice, CrossbarArray):
@@ -257,16 +300,17 @@ class MemoryCrossbar(MemoryDevice, CrossbarArray):
     levels_siemens = np.linspace(1e-6, 100e-6, 33)
     step_v = 0.4 / 2**8
 
-    def _settings(self) -> dict[str, SettingValue]:
+    def _facts(self) -> dict[str, SettingValue]:
         return {"shape": list(self.shape), "lowest_siemens": float(self.levels_siemens[0])}
 
     def _hard_limits(self) -> Mapping[str, Limits]:
         low, high = self.levels_siemens[[0, -1]].tolist()
         return {"conductance": Limits(low, high), "voltage": Limits(-0.2, 0.2)}
 
-    def _open(self) -> None:
+    def _reset(self) -> None:
         self._noise = np.random.default_rng(0)
-        self._siemens = np.full(self.shape, self.levels_siemens[0])
+        self._siemens = self.aimed = np.full(self.shape, self.levels_siemens[0])
+        self.rows_v = np.zeros(self.shape[0])
 
     def _realise(self, siemens: Floats) -> Floats:
         nearest = np.abs(siemens[..., None] - self.levels_siemens).argmin(-1)
@@ -278,12 +322,58 @@ class MemoryCrossbar(MemoryDevice, CrossbarArray):
         return realised
 
     def _program(self, siemens: Floats) -> None:
+        self._ask()
+        self.aimed = siemens.clip(0, 50e-6) if self.wire == "gullible" else siemens
+        if not np.array_equal(self.aimed, siemens):
+            raise DeviceError(f"{self.name}: aims at other conductances than it was sent")
         self._siemens = siemens * (1 + 0.02 * self._noise.standard_normal(self.shape))
 
     def _multiply(self, volts: Floats) -> Floats:
+        self._ask()
+        self.rows_v = volts[-1]
         amps: Floats = volts @ self._siemens
         return amps
 
+    def _make_safe(self) -> None:
+        self.rows_v = np.zeros(self.shape[0])
+
     def _read_conductance(self) -> Floats:
+        self._ask()
         read: Floats = self._siemens * (1 + 0.01 * self._noise.standard_normal(self.shape))
         return read
+
+
+class MemoryMishaps:
+    """What a test of a device in memory can make go wrong, for a conformance class to inherit."""
+
+    peer = "memory"
+    hidden: ClassVar[Mapping[str, str]] = {
+        "level": "shown", "voltage": "_held", "conductance": "aimed", "exposure": "exposure_s",
+    }  # fmt: skip
+
+    def pulse(self, device: MemoryDevice) -> None:
+        device.edge()
+
+    @contextmanager
+    def wrong(self, device: MemoryDevice, what: str) -> Iterator[None]:
+        device.wire = what
+        try:
+            yield
+        finally:
+            del device.wire
+
+    def silent(self, device: MemoryDevice) -> AbstractContextManager[None]:
+        return self.wrong(device, "silent")
+
+    def unplugged(self, device: MemoryDevice) -> AbstractContextManager[None]:
+        return self.wrong(device, "gone")
+
+    def losing(self, device: MemoryDevice) -> AbstractContextManager[None]:
+        return self.wrong(device, "losing")
+
+    def gullible(self, device: MemoryDevice) -> AbstractContextManager[None]:
+        return self.wrong(device, "gullible")
+
+    def instrument_has(self, device: MemoryDevice, quantity: str) -> Numbers:
+        name = "rows_v" if isinstance(device, MemoryCrossbar) and quantity == "voltage" else self.hidden[quantity]
+        return np.asarray(getattr(device, name))

@@ -17,6 +17,7 @@ from tests.testing import (  # noqa: F401 (each enters its drivers into BITES)
     broken_runs,
     broken_setpoints,
     broken_slm,
+    broken_trouble,
 )
 from tests.testing.broken import BITES, SUITES
 

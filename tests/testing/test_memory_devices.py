@@ -13,7 +13,7 @@ from pnnlab.testing import (
     DeviceArguments,
     SpatialLightModulatorConformance,
 )
-from tests.testing.memory_devices import MemoryAdc, MemoryCamera, MemoryCrossbar, MemoryDac, MemorySlm
+from tests.testing.memory_devices import MemoryAdc, MemoryCamera, MemoryCrossbar, MemoryDac, MemoryMishaps, MemorySlm
 
 
 class DisplaySlm(MemorySlm):
@@ -58,51 +58,42 @@ class FineDac(MemoryDac):
     lsb_v = 10 / 2**20
 
 
-class TestMemorySlm(SpatialLightModulatorConformance[MemorySlm]):
+class TestMemorySlm(MemoryMishaps, SpatialLightModulatorConformance[MemorySlm]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemorySlm:
         return MemorySlm("slm", **arguments)
 
-    def pulse(self, device: MemorySlm) -> None:
-        device.edge()
 
-
-class TestDisplaySlm(SpatialLightModulatorConformance[DisplaySlm]):
+class TestDisplaySlm(MemoryMishaps, SpatialLightModulatorConformance[DisplaySlm]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> DisplaySlm:
         return DisplaySlm("slm", **arguments)
 
 
-class TestContinuousSlm(SpatialLightModulatorConformance[ContinuousSlm]):
+class TestContinuousSlm(MemoryMishaps, SpatialLightModulatorConformance[ContinuousSlm]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> ContinuousSlm:
         return ContinuousSlm("slm", **arguments)
 
 
-class TestWideSlm(SpatialLightModulatorConformance[WideSlm]):
+class TestWideSlm(MemoryMishaps, SpatialLightModulatorConformance[WideSlm]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> WideSlm:
         return WideSlm("slm", **arguments)
 
 
-class TestMemoryCamera(CameraConformance[MemoryCamera]):
+class TestMemoryCamera(MemoryMishaps, CameraConformance[MemoryCamera]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryCamera:
         return MemoryCamera("camera", **arguments)
 
-    def pulse(self, device: MemoryCamera) -> None:
-        device.edge()
 
-
-class TestSlowCamera(CameraConformance[SlowCamera]):
+class TestSlowCamera(MemoryMishaps, CameraConformance[SlowCamera]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> SlowCamera:
         return SlowCamera("camera", **arguments)
 
 
-class TestMemoryDac(DACConformance[MemoryDac]):
+class TestMemoryDac(MemoryMishaps, DACConformance[MemoryDac]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
         return MemoryDac("dac", **arguments)
 
-    def pulse(self, device: MemoryDac) -> None:
-        device.edge()
 
-
-class TestDacOnABenchWithLimits(DACConformance[MemoryDac]):
+class TestDacOnABenchWithLimits(MemoryMishaps, DACConformance[MemoryDac]):
     """Limits that lie between two codes, and slew: what a real bench has."""
 
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryDac:
@@ -110,7 +101,7 @@ class TestDacOnABenchWithLimits(DACConformance[MemoryDac]):
         return MemoryDac("dac", **arguments)
 
 
-class TestDacAfterWeeks(DACConformance[MemoryDac]):
+class TestDacAfterWeeks(MemoryMishaps, DACConformance[MemoryDac]):
     """A clock that has run for long tells time with fewer digits: here 10 ms pass as a little less."""
 
     def clock(self) -> Clock:
@@ -120,24 +111,21 @@ class TestDacAfterWeeks(DACConformance[MemoryDac]):
         return MemoryDac("dac", **arguments)
 
 
-class TestStaticDac(DACConformance[StaticDac]):
+class TestStaticDac(MemoryMishaps, DACConformance[StaticDac]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> StaticDac:
         return StaticDac("dac", **arguments)
 
 
-class TestFineDac(DACConformance[FineDac]):
+class TestFineDac(MemoryMishaps, DACConformance[FineDac]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> FineDac:
         return FineDac("dac", **arguments)
 
 
-class TestMemoryAdc(ADCConformance[MemoryAdc]):
+class TestMemoryAdc(MemoryMishaps, ADCConformance[MemoryAdc]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryAdc:
         return MemoryAdc("adc", **arguments)
 
-    def pulse(self, device: MemoryAdc) -> None:
-        device.edge()
 
-
-class TestMemoryCrossbar(CrossbarArrayConformance[MemoryCrossbar]):
+class TestMemoryCrossbar(MemoryMishaps, CrossbarArrayConformance[MemoryCrossbar]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> MemoryCrossbar:
         return MemoryCrossbar("crossbar", **arguments)
