@@ -3,7 +3,7 @@
 from pnnlab.nn._autograd import twin_vjp
 from pnnlab.nn._fidelity import Agreement, FidelityConfig, agreement, gradient_fidelity
 from pnnlab.nn._in_flight import SHALLOW, run_in_flight
-from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, record_shots
+from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, measure_shots, record_shots
 from pnnlab.nn._recent import RecentShots
 from pnnlab.nn._structure import ClassBins, Reencode, Spread
 
@@ -20,6 +20,7 @@ __all__ = [
     "agreement",
     "gradient_fidelity",
     "interface_of",
+    "measure_shots",
     "record_shots",
     "run_in_flight",
     "twin_vjp",

@@ -14,7 +14,7 @@ from pnnlab.nn._autograd import measure, measured_forward
 from pnnlab.systems import ControlRange, Measurement, System
 from pnnlab.twins import DigitalTwin, Interface, ShotSet
 
-__all__ = ["ForwardRule", "PhysicalLayer", "interface_of", "record_shots"]
+__all__ = ["ForwardRule", "PhysicalLayer", "interface_of", "measure_shots", "record_shots"]
 
 
 class Recorder(Protocol):
@@ -133,6 +133,19 @@ def shot_set(system: System, shots: Measurement) -> ShotSet:
     if system.shares_controls:
         drive[-1] = drive[-1][None].expand(batch, *drive[-1].shape)
     return ShotSet(tuple(drive), torch.from_numpy(np.array(shots.y)))
+
+
+@torch.no_grad()
+def measure_shots(layer: PhysicalLayer, x: Tensor, raw: Tensor | None = None) -> ShotSet:
+    """Measure a batch beside the network: the layer keeps no trace of it.
+
+    Args:
+        layer: Whose system measures.
+        x: Inputs, shape `(batch, n_in)`.
+        raw: Raw controls to set, shape `(n_controls,)`; the layer's own if `None`.
+    """
+    theta = layer.to_controls(layer.raw_controls if raw is None else raw)
+    return shot_set(layer.system, measure(layer.system, x, theta))
 
 
 @contextmanager

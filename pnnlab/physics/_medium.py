@@ -86,8 +86,22 @@ class TransmissionMatrix(nn.Module):
         matrix = self.matrix.detach()
         fresh = torch.randn(matrix.shape, generator=generator, dtype=matrix.dtype, device=generator.device)
         rms = matrix.abs().square().mean().sqrt()
-        mixed = math.sqrt(1.0 - strength**2) * matrix + strength * rms * fresh.to(matrix.device)
-        return type(self)(mixed, in_shape=self.in_shape, out_shape=self.out_shape)
+        return self._with_matrix(math.sqrt(1.0 - strength**2) * matrix + strength * rms * fresh.to(matrix.device))
+
+    def mixed(self, other: "TransmissionMatrix", strength: float) -> Self:
+        """Return `sqrt(1 - strength^2) T + strength T'`: a medium on its way from this one to an independent other.
+
+        Args:
+            other: Of the same shape, as `perturbed(1.0, generator)` makes it.
+            strength: In [0, 1].
+        """
+        _check_strength(type(self).__name__, strength)
+        return self._with_matrix(
+            math.sqrt(1.0 - strength**2) * self.matrix.detach() + strength * other.matrix.detach()
+        )  # fmt: skip
+
+    def _with_matrix(self, matrix: Tensor) -> Self:
+        return type(self)(matrix, in_shape=self.in_shape, out_shape=self.out_shape)
 
     def forward(self, field: Tensor) -> Tensor:
         """Return the field behind the medium.
@@ -222,6 +236,17 @@ class PhaseScreens(nn.Module):
         phases = torch.fft.fft2(noise.to(screens.device)).sgn()
         fresh = torch.fft.ifft2(torch.fft.fft2(screens).abs() * phases).real
         return self._with_screens(math.sqrt(1.0 - strength**2) * screens + strength * fresh)
+
+    def mixed(self, other: "PhaseScreens", strength: float) -> Self:
+        """Return screens `sqrt(1 - strength^2) phi + strength phi'`, on their way to independent others.
+
+        Args:
+            other: Of the same shape, as `perturbed(1.0, generator)` makes it.
+            strength: In [0, 1].
+        """
+        _check_strength(type(self).__name__, strength)
+        kept = math.sqrt(1.0 - strength**2) * self.screens_rad.detach()
+        return self._with_screens(kept + strength * other.screens_rad.detach())
 
     def shifted(self, offset_m: tuple[float, float]) -> Self:
         """Return the medium moved sideways as a whole, by any fraction of a pixel.

@@ -10,11 +10,15 @@ from pnnlab.errors import RunError
 from pnnlab.methods import TrainingMethod, make_method, physical_layers
 from pnnlab.nn import ClassBins, PhysicalLayer, Reencode, Spread, interface_of, record_shots
 from pnnlab.systems import System
+from pnnlab.training._drift import DriftWatch
 from pnnlab.training._recipe import Recipe, TwinFitConfig
 from pnnlab.training._tasks import Task
+from pnnlab.training._watch import FidelityWatch, Tell, Watch
 from pnnlab.twins import DigitalTwin, FitReport, ShotSet, fit, make_twin
 
-__all__ = ["Scale", "build_method", "build_model", "build_twins", "fit_twins", "record_training_shots"]
+__all__ = [
+    "Scale", "build_method", "build_model", "build_twins", "build_watches", "fit_twins", "record_training_shots",
+]  # fmt: skip
 
 
 class Scale(nn.Module):
@@ -77,6 +81,21 @@ def build_model(
         modules.append(PhysicalLayer(system, twins.get(system.name)))
     modules.append(ClassBins(chain[-1].n_out, task.n_classes, gain=network.readout_gain))
     return nn.Sequential(*modules)
+
+
+def build_watches(recipe: Recipe, model: nn.Module, task: Task, tell: Tell) -> list[Watch]:
+    """Return what the recipe wants to be looked at while training goes on.
+
+    Raises:
+        RunError: A twin cannot be refreshed.
+    """
+    watches: list[Watch] = []
+    if recipe.fidelity is not None:
+        loss = nn.functional.cross_entropy
+        watches.append(FidelityWatch(model, task.train, loss, recipe.fidelity, recipe.seed))
+    if recipe.drift is not None:
+        watches.append(DriftWatch(model, task.train[0], recipe.drift, tell))
+    return watches
 
 
 def record_training_shots(model: nn.Module, task: Task, config: TwinFitConfig) -> dict[str, ShotSet]:

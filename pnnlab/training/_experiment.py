@@ -13,7 +13,14 @@ from pnnlab.bench import Bench, BenchFile
 from pnnlab.errors import BenchFileError, Problem, RunError
 from pnnlab.methods import TrainingMethod
 from pnnlab.runs import JsonValue, Run, read_or_previous, write_atomically
-from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
+from pnnlab.training._build import (
+    build_method,
+    build_model,
+    build_twins,
+    build_watches,
+    fit_twins,
+    record_training_shots,
+)
 from pnnlab.training._calibrations import keep_calibrations, kept_calibrations
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task, load_task
@@ -205,6 +212,7 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
         trainer = Trainer(
             model, method, task, recipe, bench=bench, begin_s=begin_s, observers=(observe,),
             save=lambda state: write_atomically(path, lambda file: torch.save(state, file)),
+            watches=build_watches(recipe, model, task, watcher.warn),
         )  # fmt: skip
         if checkpoint is not None:
             trainer.load_state(checkpoint)

@@ -6,7 +6,9 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from pnnlab.quantities import FrozenModel
+from pnnlab.training._drift import DriftWatchConfig
 from pnnlab.training._tasks import DigitsConfig, TaskConfig
+from pnnlab.training._watch import FidelityWatchConfig
 from pnnlab.twins import FitConfig, TwinConfig
 
 __all__ = ["NetworkConfig", "Recipe", "TwinFitConfig"]
@@ -60,6 +62,8 @@ class Recipe(FrozenModel):
         patience: Epochs without better validation after which training stops; `null` for never.
         budget_shots: Shots of the whole run (fitting, training, validation) after which training stops.
         checkpoint_every: Steps between two checkpoints.
+        fidelity: How often gradients of twin and bench are compared; never if left out.
+        drift: How often reference shots are taken, and what follows; never if left out.
         seed: Of initial controls, order of samples and simulated noise.
     """
 
@@ -77,4 +81,6 @@ class Recipe(FrozenModel):
     patience: int | None = Field(default=None, gt=0)
     budget_shots: int | None = Field(default=None, gt=0)
     checkpoint_every: int = Field(default=20, gt=0)
+    fidelity: FidelityWatchConfig | None = None
+    drift: DriftWatchConfig | None = None
     seed: int = Field(default=0, ge=0)

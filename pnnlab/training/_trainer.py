@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from pnnlab.methods import (
 from pnnlab.nn import run_in_flight
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task
+from pnnlab.training._watch import Watch
 
 __all__ = ["Progress", "Score", "Trainer", "deploy", "evaluate"]
 
@@ -89,6 +90,7 @@ class Trainer:
         save: Told the whole state every `checkpoint_every` steps and at the end; it keeps it.
         observers: Told the progress after each step.
         loss: Loss of logits and classes.
+        watches: Look at bench and twins every so often.
     """
 
     def __init__(
@@ -103,9 +105,10 @@ class Trainer:
         save: Callable[[dict[str, object]], None] | None = None,
         observers: tuple[Callable[[Progress], None], ...] = (),
         loss: LossFunction = nn.functional.cross_entropy,
+        watches: Sequence[Watch] = (),
     ) -> None:
         self.model, self.method, self.task, self.recipe, self.bench = model, method, task, recipe, bench
-        self._save, self._observers, self._loss = save, observers, loss
+        self._save, self._observers, self._loss, self._watches = save, observers, loss, tuple(watches)
         self._systems = list({id(layer.system): layer.system for layer in physical_layers(model)}.values())
         self.steps_per_epoch = -(-len(task.train[0]) // recipe.batch)
         self.n_steps = recipe.epochs * self.steps_per_epoch
@@ -151,6 +154,9 @@ class Trainer:
         # the next batch is loaded while this one is measured
         with ThreadPoolExecutor(1, thread_name_prefix="pnnlab batches") as loader:
             loading = loader.submit(next, batches)
+            if self.step == 0:
+                for watch in self._watches:
+                    watch.begin()
             while not (reason := self._stop_reason()):
                 x, y = loading.result()
                 loading = loader.submit(next, batches)
@@ -168,6 +174,7 @@ class Trainer:
             "model": {k: v for k, v in self.model.state_dict().items() if not _belongs_to_twin(k)},
             "descent": self._descent.state(),
             "method": self.method.state(),
+            "watches": [watch.state() for watch in self._watches],
             "torch_rng": torch.get_rng_state(),
             "shots": {system.name: system.n_shots for system in self._systems},
             "bench_s": self.bench_s,
@@ -189,6 +196,8 @@ class Trainer:
                 )
             self._descent.load_state(state["descent"])
             self.method.load_state(state["method"])
+            for watch, watched in zip(self._watches, state["watches"], strict=True):
+                watch.load_state(watched)
             self.step, self._best = int(state["step"]), (float(state["best"][0]), int(state["best"][1]))
             for system in self._systems:
                 system.n_shots = int(state["shots"][system.name])
@@ -218,6 +227,9 @@ class Trainer:
             raise RunError(
                 f"the loss is {metrics['loss']} in step {self.step}; lower `learning_rate`, or look for dark readings"
             )
+        for watch in self._watches:
+            if self.step % watch.every == 0:
+                metrics = metrics | watch.look(self.step)
         epoch_done = self.step % self.steps_per_epoch == 0
         if epoch_done:
             score = evaluate(

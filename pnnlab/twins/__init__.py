@@ -3,7 +3,7 @@
 from pnnlab.twins._build import ResidualTwinConfig, TwinConfig, make_twin
 from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
 from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
-from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit
+from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit, predict
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
@@ -32,4 +32,5 @@ __all__ = [
     "evaluate",
     "fit",
     "make_twin",
+    "predict",
 ]

@@ -14,7 +14,7 @@ from pnnlab.quantities import FrozenModel
 from pnnlab.twins._shots import ShotSet
 from pnnlab.twins._twin import DigitalTwin
 
-__all__ = ["FitConfig", "FitReport", "evaluate", "fit"]
+__all__ = ["FitConfig", "FitReport", "evaluate", "fit", "predict"]
 
 
 class FitConfig(FrozenModel):
@@ -108,7 +108,7 @@ class FitReport:
 
 def fit(
     twin: DigitalTwin, shots: ShotSet, config: FitConfig | None = None, *,
-    on_epoch: Callable[[int, float], None] | None = None,
+    anew: bool = True, on_epoch: Callable[[int, float], None] | None = None,
 ) -> FitReport:  # fmt: skip
     """Learn the twin's parameters from shots, in place; the best held-out epoch wins.
 
@@ -116,6 +116,7 @@ def fit(
         twin: Any twin; parameters with `requires_grad` are learned.
         shots: Drawn from the distribution that training will visit.
         config: How.
+        anew: Whether a twin that standardises takes mean and spread from these shots; not where a fitted one goes on.
         on_epoch: Told the epoch (from 1) and its held-out mean square error in units of each output's variance.
 
     Raises:
@@ -131,7 +132,7 @@ def fit(
     order = torch.randperm(len(shots), generator=generator)
     held_out, training = shots[order[:n_validation]], shots[order[n_validation:]]
     standardise = getattr(twin, "standardise", None)
-    if standardise is not None:
+    if anew and standardise is not None:
         standardise(training.drive, training.y)
     weight = _weight(training.y)
     optimiser = torch.optim.Adam(learned, lr=config.learning_rate)

@@ -1,6 +1,7 @@
 """A laser, a panel that shapes its phase, a scattering medium and a sensor plane."""
 
 import itertools
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from pydantic import Field
 from pnnlab.devices import Clock
 from pnnlab.errors import DeviceError
 from pnnlab.physics import PhaseModulator, PhaseScreens, TransmissionMatrix, intensity
-from pnnlab.quantities import FrozenModel, Metres, Radians
+from pnnlab.quantities import FrozenModel, Metres, Radians, Seconds
+from pnnlab_drivers.sim._aging import AgingMedium
 from pnnlab_drivers.sim._exposures import UNNUMBERED, Exposure, ExposureLog
 from pnnlab_drivers.sim._panel import PanelMotion
 from pnnlab_drivers.sim._plant import PlantOptions, SimPlant
@@ -55,11 +57,16 @@ class OpticalTableOptions(PlantOptions):
         medium: The medium's design; its seed is known to whoever knows the design.
         medium_mismatch: Part of the medium's field that the design does not know (0 to 1), times `mismatch`.
         photons_per_pixel_s: Mean light on a sensor pixel, in photons per s.
+        decorrelation_time_s: Drift: the time in which the correlation of the medium's field with that of the beginning
+            falls to 1/e; never if left out.
+        drift: Scales how fast the medium decorrelates; 0 switches it off.
     """
 
     medium: MatrixMedium | ScreensMedium = Field(discriminator="kind")
     medium_mismatch: float = Field(default=0.0, ge=0, le=1)
     photons_per_pixel_s: float = Field(default=1e6, gt=0)
+    decorrelation_time_s: Seconds | None = Field(default=None, gt=0)
+    drift: float = Field(default=1.0, ge=0)
 
 
 class PulseInput(Protocol):
@@ -102,11 +109,12 @@ class OpticalTable(SimPlant):
         self.log = ExposureLog(self._work_out)
         self.version = 0
         self._panel: PhaseModulator | None = None
-        self._medium: torch.nn.Module | None = None
+        self._medium: AgingMedium | None = None
         self._motion: PanelMotion | None = None
         self._levels = 1
         self._shown: _Shown | None = None
         self._inputs: list[PulseInput] = []
+        self._begin_s = clock.now_s()
 
     # For the panel
 
@@ -122,7 +130,9 @@ class OpticalTable(SimPlant):
         with self.lock, torch.no_grad():
             self.log.exposures(self.clock.now_s())
             self._panel, self._levels = panel, levels
-            self._medium = self._make_medium(panel.shape, pitch_m).to(device=self.torch_device)
+            medium = self._make_medium(panel.shape, pitch_m).to(device=self.torch_device)
+            rate_hz = self.options.drift / (self.options.decorrelation_time_s or math.inf)
+            self._medium = AgingMedium(medium, rate_hz, self._begin_s, self.specimen("decorrelation"))
             rest = panel.phase(torch.zeros(1, *panel.shape, dtype=self.dtype, device=self.torch_device))
             self._motion = PanelMotion(self.name, rest, settling_s, rest_token=UNNUMBERED)
             self._shown = None
@@ -283,7 +293,7 @@ class OpticalTable(SimPlant):
         for schedule in motion.schedules:
             self.log.show(schedule, now_s=self.clock.now_s())
 
-    def _make_medium(self, shape: tuple[int, int], pitch_m: float) -> torch.nn.Module:
+    def _make_medium(self, shape: tuple[int, int], pitch_m: float) -> TransmissionMatrix | PhaseScreens:
         design = self.options.medium
         generator = torch.Generator().manual_seed(design.seed)
         strength = self.options.medium_mismatch * self.options.mismatch
@@ -307,7 +317,7 @@ class OpticalTable(SimPlant):
         """Return the intensity behind the medium, relative to its mean, of phases of shape `(n, h, w)`."""
         panel = self._attached()
         assert self._medium is not None  # noqa: S101 (attached above)
-        return intensity(self._medium(panel.field(phase)))
+        return intensity(self._medium.at(self.clock.now_s())(panel.field(phase)))
 
     def _photons(self, light: torch.Tensor, duration_s: float, shape: tuple[int, int]) -> torch.Tensor:
         """Spread mode intensities over sensor pixels and count photons."""
