@@ -18,5 +18,5 @@ pytest.register_assert_rewrite(
             "_reading",
         )
     ),
-    *(f"pnnlab.testing.{name}" for name in ("_runs", "_slm", "_subject", "_trouble")),
+    *(f"pnnlab.testing.{name}" for name in ("_runs", "_script", "_slm", "_subject", "_trouble")),
 )
