@@ -1,21 +1,37 @@
 """The commands `pnnlab twin`."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pnnlab.cli._changes import recipe_changes
-from pnnlab.cli._options import BENCH, RUNS, BenchOption, JsonOption, RecipeArgument, RunsOption, SetOption
+from pnnlab.cli._fidelity import draw_fidelity, tell_fidelity
+from pnnlab.cli._options import (
+    BENCH,
+    RUNS,
+    BenchOption,
+    JsonOption,
+    RecipeArgument,
+    RunsOption,
+    SetOption,
+    run_folder,
+)
 from pnnlab.cli._terminal import print_facts, print_json
 
 __all__ = ["twin"]
 
-twin = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Learn digital twins from shots.")
+twin = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Learn digital twins from shots, and see how far they can be trusted.",
+)
 
 
 @twin.callback()
 def twin_command() -> None:
-    """Learn digital twins from shots."""
+    """Learn digital twins from shots, and see how far they can be trusted."""
 
 
 @twin.command("fit")
@@ -54,3 +70,47 @@ def fit(
             f"shots of {system}": str(run / f"shots-{system}.nc"),
         }
     print_facts({**facts, "twins": str(run / "checkpoints" / "twins.pt"), "run": str(run)})
+
+
+@twin.command("check")
+def check(
+    recipe: RecipeArgument = None,
+    *,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Look at the twins of a run, where its training stands: `latest`, its counter."
+        ),
+    ] = None,
+    directions: Annotated[int, typer.Option(metavar="N", min=4, help="Random directions; more are more certain.")] = 32,
+    samples: Annotated[int, typer.Option(metavar="N", min=1, help="Training samples that make the loss.")] = 16,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the comparison (PNG).")] = None,
+    changes: SetOption = None,
+    runs: RunsOption = RUNS,
+    bench: BenchOption = BENCH,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the gradients of twins with finite differences that the bench makes itself.
+
+    How well training through a twin goes depends on this angle, not on the error of its outputs.
+    """
+    from pnnlab.bench import BenchFile
+    from pnnlab.cli._watcher import open_watcher
+    from pnnlab.nn import FidelityConfig
+    from pnnlab.training import change_recipe, check_twins, check_twins_of_run
+
+    config = FidelityConfig(directions=directions, samples=samples)
+    if run is not None and (recipe is not None or changes):
+        raise typer.BadParameter("--run goes by the run's own recipe; leave out what would change it")
+    with open_watcher(runs, resumable=False) as watcher:
+        if run is not None:
+            found = check_twins_of_run(run_folder(runs, run), config, watcher=watcher)
+        else:
+            _, changed = change_recipe(BenchFile.load(bench), recipe, recipe_changes({}, changes or []))
+            found = check_twins(bench, changed, config, watcher=watcher)
+    if plot is not None:
+        draw_fidelity(found, plot)
+    if as_json:
+        print_json({"step": found.step, "shots": found.shots, "found": [asdict(one) for one in found.found]})
+    else:
+        tell_fidelity(found)

@@ -9,6 +9,7 @@ from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
 from pnnlab.training._section import bench_file_schema, change_recipe, check_recipes
 from pnnlab.training._tasks import DigitsConfig, Task, TaskConfig, VowelsConfig, load_task
 from pnnlab.training._trainer import Progress, Score, Trainer, deploy, evaluate
+from pnnlab.training._twin_check import TwinCheck, check_twins, check_twins_of_run
 
 __all__ = [
     "Account",
@@ -25,6 +26,7 @@ __all__ = [
     "Task",
     "TaskConfig",
     "Trainer",
+    "TwinCheck",
     "TwinFitConfig",
     "VowelsConfig",
     "Watcher",
@@ -34,6 +36,8 @@ __all__ = [
     "build_twins",
     "change_recipe",
     "check_recipes",
+    "check_twins",
+    "check_twins_of_run",
     "course",
     "deploy",
     "evaluate",

@@ -29,7 +29,7 @@ from pnnlab.twins import DigitalTwin, FitReport
 
 __all__ = ["Outcome", "Watcher", "fit_only", "read_recipe", "resume_training", "train"]
 
-_BENCH_COPY = "instruments.yaml"
+BENCH_COPY = "instruments.yaml"
 
 
 class Watcher:
@@ -148,7 +148,7 @@ def resume_training(path: Path, *, watcher: Watcher | None = None) -> Outcome:
     if record.status == "finished":
         raise RunError(f"{path.name}: it is finished; start a new run")
     recipe = Recipe.model_validate(recipe_data)
-    bench = Bench.from_file(path / _BENCH_COPY, store=kept_calibrations(path))
+    bench = Bench.from_file(path / BENCH_COPY, store=kept_calibrations(path))
     if bench.file.hash != record.bench_hash:
         raise RunError(
             f"{path.name}: its copy of the bench file, or a driver's defaults, changed since it began; start a new run"
@@ -192,14 +192,14 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
         if not resuming:
             keep_calibrations(run, bench)
         begin_s = bench.clock.now_s()
-        checkpoint = _read_checkpoint(run, watcher) if resuming else None
+        checkpoint = read_checkpoint(run, watcher) if resuming else None
         reports: dict[str, FitReport] = {}
         if checkpoint is None:
             run.truncate_after(0)
             model, method, task, reports = _prepare(run, bench, recipe, watcher)
         else:
-            model, method, task, twins = _build(bench, recipe)
-            _load_twins(run, twins)
+            model, method, task, twins = build(bench, recipe)
+            load_twins(run, twins)
 
         def observe(progress: Progress) -> None:
             run.log(
@@ -235,7 +235,7 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
     return outcome
 
 
-def _build(bench: Bench, recipe: Recipe) -> tuple[nn.Sequential, TrainingMethod, Task, dict[str, DigitalTwin]]:
+def build(bench: Bench, recipe: Recipe) -> tuple[nn.Sequential, TrainingMethod, Task, dict[str, DigitalTwin]]:
     """Make model, method, task and twins from the seed on."""
     torch.manual_seed(recipe.seed)
     for plant in bench.plants.values():
@@ -252,7 +252,7 @@ def _prepare(
     run: Run, bench: Bench, recipe: Recipe, watcher: Watcher
 ) -> tuple[nn.Sequential, TrainingMethod, Task, dict[str, FitReport]]:
     """Build everything; fit the twins if the recipe asks for it, and freeze them."""
-    model, method, task, twins = _build(bench, recipe)
+    model, method, task, twins = build(bench, recipe)
     reports: dict[str, FitReport] = {}
     config = recipe.fit
     if config is not None and any(p.requires_grad for twin in twins.values() for p in twin.parameters()):
@@ -272,7 +272,8 @@ def _prepare(
     return model, method, task, reports
 
 
-def _load_twins(run: Run, twins: Mapping[str, DigitalTwin]) -> None:
+def load_twins(run: Run, twins: Mapping[str, DigitalTwin]) -> None:
+    """Put the twins of a run into place, and freeze them."""
     states, _ = read_or_previous(run.checkpoint_path("twins"), _load)
     try:
         for name, twin in twins.items():
@@ -301,7 +302,7 @@ def _freeze(twins: Mapping[str, DigitalTwin]) -> None:
         twin.requires_grad_(False)
 
 
-def _read_checkpoint(run: Run, watcher: Watcher) -> dict[str, Any] | None:
+def read_checkpoint(run: Run, watcher: Watcher) -> dict[str, Any] | None:
     """Return the newest checkpoint that reads; `None` where the run was stopped before its first."""
     path = run.checkpoint_path()
     if not any(path.parent.glob("last*.pt")):

@@ -117,3 +117,22 @@ def test_methods_are_listed(pnnlab) -> None:
     assert methods["physics_aware"]["needs_twin"] is True
     table = pnnlab("methods").out
     assert all(name in table for name in methods)
+
+
+def test_twins_are_checked_as_designed_and_where_a_run_stands(pnnlab, folder: Path) -> None:
+    answer = pnnlab("twin", "check", "--directions", "6", "--samples", "8", "--plot", "check.png")
+    assert answer.code == 0, answer.err
+    assert "controls" in answer.out and "inputs" in answer.out and (folder / "check.png").stat().st_size > 10_000
+    assert pnnlab("train", "--epochs", "1").code == 0
+    answer = pnnlab("twin", "check", "--run", "latest", "--directions", "6", "--samples", "8", "--json")
+    assert answer.code == 0, answer.err
+    facts = json.loads(answer.out)
+    assert facts["step"] > 0 and facts["found"][0]["system"] == "optics"
+    assert -1 < facts["found"][0]["cosine"] < 1.5
+
+
+def test_a_twin_that_is_still_to_be_fitted_says_what_to_do(pnnlab) -> None:
+    answer = pnnlab("twin", "check", "fitted")
+    assert answer.code == 2 and "pnnlab twin check --run latest" in answer.err
+    answer = pnnlab("twin", "check", "--run", "latest", "--set", "seed=1")
+    assert answer.code == 2 and "--run goes by the run's own recipe" in answer.err
