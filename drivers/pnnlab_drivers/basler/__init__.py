@@ -1,0 +1,1 @@
+"""Basler cameras, by the vendor's own library (pypylon)."""
