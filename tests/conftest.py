@@ -1,9 +1,13 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import torch
+
+os.environ["PYLON_CAMEMU"] = "2"
+"""Cameras that pypylon emulates; it looks when it is loaded, by whichever test that is."""
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -61,9 +61,7 @@ class BaslerCamera(GenicamCamera):
         self._pylon = pylon = vendor_module("pypylon.pylon", device=self.name, extra="basler")
         genicam = vendor_module("pypylon.genicam", device=self.name, extra="basler")
         factory = pylon.TlFactory.GetInstance()
-        found = factory.EnumerateDevices()
-        who = [_identity(each) for each in found]
-        self._info = info = found[choose(who, self._expected, device=self.name, kind="Basler camera")]
+        self._info = info = self._find(factory)
         self._camera = camera = pylon.InstantCamera()
         try:
             camera.Attach(factory.CreateDevice(info))
@@ -79,6 +77,19 @@ class BaslerCamera(GenicamCamera):
             features.set_if_there("TestImageSelector", "Off")
         self._started, self._asked_s = False, self.clock.now_s()
         return features
+
+    def _find(self, factory: Any) -> Any:
+        """Return the camera that is meant; the network, which takes its time to answer, is asked last."""
+        quick = []
+        for layer in factory.EnumerateTls():
+            if layer.GetDeviceClass() != "BaslerGigE":
+                quick.append(self._pylon.DeviceInfo())
+                quick[-1].SetDeviceClass(layer.GetDeviceClass())
+        found = factory.EnumerateDevices(quick) if quick else ()
+        if self._expected.serial not in [each.GetSerialNumber() for each in found]:
+            found = factory.EnumerateDevices()
+        who = [_identity(each) for each in found]
+        return found[choose(who, self._expected, device=self.name, kind="Basler camera")]
 
     def _watch(self, camera: Any) -> None:
         """Take note if the camera is unplugged; a grab that runs goes on without a word."""

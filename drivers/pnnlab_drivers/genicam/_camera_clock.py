@@ -16,8 +16,7 @@ _DRIFT: Final = 100e-6
 """Crystal oscillators of cameras and computers run apart by no more than this."""
 _SYNC_S: Final = 0.25
 """The clocks are compared as often as this, so that they run apart by 25 us at the most meanwhile."""
-_TRIES: Final = 5
-_MORE_TRIES: Final = 20
+_TRIES: Final = 10
 """A comparison that a busy computer interrupted is made again."""
 
 
@@ -70,10 +69,10 @@ class CameraClock:
 
     def __init__(self, clock: Clock, latch: Callable[[], Latch], *, tick_s: float, doubt_s: float = 0.0) -> None:
         self._clock, self._latch, self._tick_s, self._doubt_s = clock, latch, tick_s, doubt_s
-        first = [latch() for _ in range(_TRIES)]
-        # comparisons to come may take as long as these did, or twice the time of the best
-        self._half_s = max(2 * min(each.half_s for each in first), sorted(each.half_s for each in first)[_TRIES // 2])
-        self._known = [min(first, key=lambda each: each.half_s)]
+        first = min((latch() for _ in range(_TRIES)), key=lambda each: each.half_s)
+        # comparisons to come may take twice as long as the best
+        self._half_s = 2 * first.half_s
+        self._known = [first]
 
     @property
     def error_s(self) -> float:
@@ -102,7 +101,7 @@ class CameraClock:
 
     def _compare(self) -> Latch:
         best = self._latch()
-        for _ in range(_MORE_TRIES):
+        for _ in range(_TRIES):
             if best.half_s <= self._half_s:
                 break
             best = min(best, self._latch(), key=lambda each: each.half_s)

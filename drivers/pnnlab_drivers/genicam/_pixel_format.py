@@ -20,8 +20,7 @@ def _mono10p(data: Bytes) -> Counts:
     groups = data.reshape(-1, 5).astype(np.uint16)
     low, high = groups[:, :4], groups[:, 1:]
     shift = np.arange(0, 8, 2, dtype=np.uint16)
-    counts: Counts = (low >> shift | high << (8 - shift) & 0x3FF).reshape(-1)
-    return counts
+    return np.asarray(low >> shift | high << (8 - shift) & 0x3FF, np.uint16).reshape(-1)
 
 
 def _mono12p(data: Bytes) -> Counts:

@@ -37,13 +37,11 @@ def set_region(features: Features, roi: RegionOfInterest, sensor_shape: tuple[in
 
 def _span(begin: int, length: int, pixels: int, sizes: Bounds, offset_step: int) -> tuple[int, int]:
     """Return begin and length of the shortest legal span that holds one, of `pixels` in all."""
-    step = max(1, round(sizes.step))
-    first = begin // offset_step * offset_step if offset_step else 0
-    least = max(begin + length - first, math.ceil(sizes.low))
-    longer = math.ceil((least - math.ceil(sizes.low)) / step) * step + math.ceil(sizes.low)
-    most = pixels // step * step
-    if longer > most:
-        return 0, most
-    # at the far edge of the sensor a longer span begins earlier
-    beyond = max(0, first + longer - pixels)
-    return first - (math.ceil(beyond / offset_step) * offset_step if offset_step else beyond), longer
+    step, shortest = max(1, round(sizes.step)), math.ceil(sizes.low)
+    # where a span that begins as late as it may ends beyond the sensor, a longer one begins earlier
+    firsts = range(begin // offset_step * offset_step, -1, -offset_step) if offset_step else (0,)
+    for first in firsts:
+        longer = shortest + math.ceil(max(begin + length - first - shortest, 0) / step) * step
+        if first + longer <= pixels:
+            return first, longer
+    return 0, shortest + (pixels - shortest) // step * step
