@@ -5,9 +5,10 @@ from typing import Final, NoReturn
 
 import pytest
 
-__all__ = ["APPLIES_NOT", "NEEDS_DEVICE", "Check", "does_not_apply", "needs_device", "quiet", "shows"]
+__all__ = ["APPLIES_NOT", "NEEDS_DEVICE", "NOT_SHOWN", "Check", "does_not_apply", "needs_device", "quiet", "shows"]
 
-NEEDS_DEVICE: Final = "not shown: needs the device: "
+NOT_SHOWN: Final = "not shown: "
+NEEDS_DEVICE: Final = f"{NOT_SHOWN}needs the device: "
 APPLIES_NOT: Final = "does not apply: "
 
 
