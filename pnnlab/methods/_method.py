@@ -131,7 +131,7 @@ def gradient_step(
         return float(value.detach())
 
     works = [partial(part, *pair) for pair in zip(x.split(size), target.split(size), strict=True)]
-    depth = sum(layer.rule is ForwardRule.MEASURED for layer in layers)
+    depth = sum(layer.rule is not ForwardRule.TWIN for layer in layers)
     total = math.fsum(run_in_flight(works, n_measurements=depth) if len(works) > 1 else [works[0]()])
     with trace.span(Lane.HOST, "optimiser"):
         optimiser.step()

@@ -1,5 +1,6 @@
 """Forward: the measurement. Backward: the twin. The one place where tensors become arrays."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pnnlab.nn._in_flight import ask
-from pnnlab.systems import Measurement, System
+from pnnlab.systems import FloatArray, Measurement, System
 from pnnlab.twins import DigitalTwin
 
 __all__ = ["measure", "twin_vjp"]
@@ -28,24 +29,26 @@ class _MeasuredForward(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, theta: Tensor, y: Tensor, system: System, twin: DigitalTwin, *drive: Tensor
-    ) -> Tensor:
-        ctx.system, ctx.twin = system, twin
-        ctx.save_for_backward(x, theta, *drive)
+        ctx: Any, x: Tensor, theta: Tensor, y: Tensor, system: System, twin: DigitalTwin, n_drives: int,
+        *measured: Tensor,
+    ) -> Tensor:  # fmt: skip
+        ctx.system, ctx.twin, ctx.n_drives = system, twin, n_drives
+        ctx.save_for_backward(x, theta, *measured)
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Any:
-        x, theta, *drive = ctx.saved_tensors
+        x, theta, *measured = ctx.saved_tensors
         grad_x, grad_theta = twin_vjp(
-            ctx.system, ctx.twin, x, theta, tuple(drive), grads[0], wanted=ctx.needs_input_grad[:2]
-        )
-        return (grad_x, grad_theta, *(None for _ in range(3 + len(drive))))
+            ctx.system, ctx.twin, x, theta, tuple(measured[: ctx.n_drives]), grads[0],
+            readings=measured[ctx.n_drives :], wanted=ctx.needs_input_grad[:2],
+        )  # fmt: skip
+        return (grad_x, grad_theta, *(None for _ in range(4 + len(measured))))
 
 
 def twin_vjp(
     system: System, twin: DigitalTwin, x: Tensor, theta: Tensor, realised: tuple[Tensor, ...], grad_y: Tensor, *,
-    wanted: tuple[bool, bool] = (True, True),
+    readings: Sequence[Tensor] = (), wanted: tuple[bool, bool] = (True, True),
 ) -> tuple[Tensor | None, Tensor | None]:  # fmt: skip
     """Return the twin's vector-Jacobian product at a measured point.
 
@@ -56,6 +59,7 @@ def twin_vjp(
         theta: Controls, shape `(n_controls,)` or `(batch, n_controls)`.
         realised: Drive that the hardware realised, one tensor an actuator.
         grad_y: Gradient of the loss at the measured outputs, shape `(batch, n_out)`.
+        readings: What the twin's states are to be held at, see `DigitalTwin.replay`; its own where there are none.
         wanted: Whether the gradients of x and of θ are needed.
 
     Returns:
@@ -68,19 +72,34 @@ def twin_vjp(
         drive = system.encode(x, theta)
         # the value of the realised drive with the gradient of the encoder
         there = tuple(real + (u - u.detach()) for u, real in zip(drive, realised, strict=True))
-        y = twin(*there)
+        y = twin.replay(there, readings) if readings else twin(*there)
     inputs = [t for t, want in zip((x, theta), wanted, strict=True) if want]
     found = iter(torch.autograd.grad(y, inputs, grad_y.to(y.dtype), allow_unused=True))
     grad_x, grad_theta = (next(found) if want else None for want in wanted)
     return grad_x, grad_theta
 
 
-def measured_forward(system: System, twin: DigitalTwin, x: Tensor, theta: Tensor) -> tuple[Tensor, Measurement]:
-    """Return the measured outputs as a tensor whose backward pass is the twin's, and the measurement."""
+def measured_forward(
+    system: System, twin: DigitalTwin, x: Tensor, theta: Tensor, *, replayed: bool = False
+) -> tuple[Tensor, Measurement]:
+    """Return the measured outputs as a tensor whose backward pass is the twin's, and the measurement.
+
+    Args:
+        system: As in `twin_vjp`.
+        twin: As in `twin_vjp`.
+        x: As in `twin_vjp`.
+        theta: As in `twin_vjp`.
+        replayed: Whether the twin's states are held at the readings in the backward pass.
+    """
     shots = measure(system, x, theta)
-    y = torch.from_numpy(np.ascontiguousarray(shots.y)).to(x.device)
-    drive = [torch.from_numpy(np.ascontiguousarray(d)).to(x.device) for d in shots.drive]
+    y = _tensor(shots.y, x)
+    drive = [_tensor(d, x) for d in shots.drive]
+    readings = [*(_tensor(state, x) for state in shots.states), y] if replayed else []
     result: Tensor = _MeasuredForward.apply(  # type: ignore[no-untyped-call]
-        x, theta, y, system, twin, *drive
+        x, theta, y, system, twin, len(drive), *drive, *readings
     )
     return result, shots
+
+
+def _tensor(values: FloatArray, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(like.device)

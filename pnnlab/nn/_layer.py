@@ -28,6 +28,8 @@ class ForwardRule(StrEnum):
 
     MEASURED = "measured"
     """Outputs from the bench, gradients from the twin at the measured point: physics-aware."""
+    REPLAYED = "replayed"
+    """As measured, with the twin's states, as far as they were read, held at what was read."""
     TWIN = "twin"
     """Outputs and gradients from the twin; the bench is not touched: in silico."""
 
@@ -84,7 +86,8 @@ class PhysicalLayer(nn.Module):
             y: Tensor = self.needed_twin()(*self.system.encode(x, theta))
             return y
         if torch.is_grad_enabled() and (x.requires_grad or theta.requires_grad):
-            y, shots = measured_forward(self.system, self.needed_twin(), x, theta)
+            replayed = self.rule is ForwardRule.REPLAYED
+            y, shots = measured_forward(self.system, self.needed_twin(), x, theta, replayed=replayed)
         else:
             shots = measure(self.system, x, theta)
             y = torch.from_numpy(np.ascontiguousarray(shots.y)).to(x.device)

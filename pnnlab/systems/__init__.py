@@ -8,9 +8,9 @@ from pnnlab.systems._array import A
 from pnnlab.systems._capability import Capability
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
-from pnnlab.systems._shots import FloatArray, Measurement, PendingShots
+from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
-from pnnlab.systems._system import ControlRange, Facilities, System, SystemConfig
+from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
 from pnnlab.systems._thread import DeviceThread
 from pnnlab.systems._timing import DATA_SHEET, Timing
 from pnnlab.systems._trace import Lane, Span, Trace
@@ -30,6 +30,8 @@ __all__ = [
     "Lane",
     "Measurement",
     "PendingShots",
+    "Setpoints",
+    "Shots",
     "SlmCamera",
     "SlmCameraConfig",
     "Span",

@@ -30,6 +30,7 @@ class Measurement:
         exposed_s: Bench time at which each reading began, shape `(batch,)`; NaN where the sensor has no time stamps.
         start_s: Bench time at which the first setpoint was handed over.
         end_s: Bench time at which the last reading was in.
+        states: Readings taken inside, one array a place, shape `(batch, ...)` (`System.state_shapes`).
     """
 
     y: FloatArray
@@ -38,6 +39,7 @@ class Measurement:
     exposed_s: npt.NDArray[np.float64]
     start_s: float
     end_s: float
+    states: tuple[FloatArray, ...] = ()
 
 
 class Shots:
@@ -49,11 +51,12 @@ class Shots:
         drive: One array an actuator; those in `shared` have no batch.
         tokens: Shape `(batch,)`.
         exposed_s: Shape `(batch,)`.
+        states: One array a place inside that is read; to be filled before the readings are `put`.
     """
 
     def __init__(
         self, chunks: tuple[int, ...], n_out: int, drive_shapes: Sequence[tuple[int, ...]], *,
-        shared: frozenset[int], dtype: np.dtype[np.floating],
+        shared: frozenset[int], dtype: np.dtype[np.floating], state_shapes: Sequence[tuple[int, ...]] = (),
     ) -> None:  # fmt: skip
         batch = sum(chunks)
         self.chunks = chunks
@@ -62,6 +65,7 @@ class Shots:
         self.drive: tuple[FloatArray, ...] = tuple(
             np.empty(shape if k in shared else (batch, *shape), dtype) for k, shape in enumerate(drive_shapes)
         )
+        self.states: tuple[FloatArray, ...] = tuple(np.empty((batch, *shape), dtype) for shape in state_shapes)
         self.tokens = np.full(batch, -1, np.int64)
         self.exposed_s = np.full(batch, np.nan)
         self.start_s = self.end_s = 0.0
@@ -102,11 +106,14 @@ class Shots:
         """Return a complete chunk; its arrays are views."""
         rows = slice(self._edges[chunk], self._edges[chunk + 1])
         drive = tuple(d if k in self.shared else d[rows] for k, d in enumerate(self.drive))
-        return Measurement(self.y[rows], drive, self.tokens[rows], self.exposed_s[rows], self.start_s, self.end_s)
+        states = tuple(state[rows] for state in self.states)
+        return Measurement(
+            self.y[rows], drive, self.tokens[rows], self.exposed_s[rows], self.start_s, self.end_s, states
+        )
 
     def whole(self) -> Measurement:
         """Return all of it."""
-        return Measurement(self.y, self.drive, self.tokens, self.exposed_s, self.start_s, self.end_s)
+        return Measurement(self.y, self.drive, self.tokens, self.exposed_s, self.start_s, self.end_s, self.states)
 
 
 class PendingShots:

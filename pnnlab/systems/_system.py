@@ -169,6 +169,14 @@ class System(ABC):
         return frozenset()
 
     @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shape of each reading taken inside, between input and output, without the batch.
+
+        Not empty only with `Capability.INTERNAL_STATE`.
+        """
+        return ()
+
+    @property
     def is_simulated(self) -> bool:
         """Whether the sensing device can tell the truth (`expected`)."""
         return isinstance(self.sensor, Oracle)
@@ -211,7 +219,9 @@ class System(ABC):
         with self.trace.span(Lane.HOST, "encode", len(x)):
             setpoints = self._prepare(self.encode(x, theta))
         shared = frozenset({len(self.drive_shapes) - 1} if self.shares_controls else ())
-        shots = Shots(sizes, self.n_out, self.drive_shapes, shared=shared, dtype=self.dtype)
+        shots = Shots(
+            sizes, self.n_out, self.drive_shapes, shared=shared, dtype=self.dtype, state_shapes=self.state_shapes
+        )
         pending = PendingShots(shots, lambda tell: self._measure(setpoints, shots, tell), self.trace)
         if self._thread.is_current:
             pending.run()  # asked by the devices' thread itself

@@ -299,7 +299,7 @@ def _json(data: Mapping[str, object]) -> Mapping[str, JsonValue]:
 
 def _freeze(twins: Mapping[str, DigitalTwin]) -> None:
     for twin in twins.values():
-        twin.requires_grad_(False)
+        twin.freeze()
 
 
 def read_checkpoint(run: Run, watcher: Watcher) -> dict[str, Any] | None:

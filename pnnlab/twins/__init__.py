@@ -8,7 +8,7 @@ from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
 from pnnlab.twins._shots import ShotSet
-from pnnlab.twins._twin import DigitalTwin, Interface
+from pnnlab.twins._twin import DigitalTwin, Interface, StagedTwin
 
 __all__ = [
     "CircuitTwin",
@@ -28,6 +28,7 @@ __all__ = [
     "ResidualTwin",
     "ResidualTwinConfig",
     "ShotSet",
+    "StagedTwin",
     "TwinConfig",
     "evaluate",
     "fit",

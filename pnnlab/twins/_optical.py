@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pnnlab.errors import TwinError
 from pnnlab.physics import PhaseModulator, TransmissionMatrix, intensity
 from pnnlab.quantities import FrozenModel
-from pnnlab.twins._twin import DigitalTwin, Interface
+from pnnlab.twins._twin import Interface, StagedTwin
 
 __all__ = ["OpticalTwin", "OpticalTwinConfig"]
 
@@ -42,12 +42,12 @@ class OpticalTwinConfig(FrozenModel):
     )
 
 
-class OpticalTwin(DigitalTwin):
+class OpticalTwin(StagedTwin):
     """Phase response, transmission matrix, intensity: `y = b |T exp(i φ(s))|²`, saturating at full scale.
 
     The phase is `2π s` plus a learned flatness of each macropixel and a learned bend of the response
     (`pnnlab.physics.PhaseModulator`); the medium is one learned complex matrix (`TransmissionMatrix`; Popoff et al.
-    2010, Phys. Rev. Lett. 104, 100601). The overall brightness belongs to `b`.
+    2010, Phys. Rev. Lett. 104, 100601). The overall brightness belongs to `b`. The state is the field on the camera.
 
     Args:
         config: Design and what is learned.
@@ -81,10 +81,17 @@ class OpticalTwin(DigitalTwin):
         start = torch.tensor(config.brightness, dtype=dtype).log()
         self.log_brightness = nn.Parameter(start, requires_grad="brightness" in learned)
 
-    def forward(self, *drive: Tensor) -> Tensor:
-        """See `DigitalTwin.forward`; the drive is the macropixels' phase in turns."""
-        self.check(*drive)
+    def advance(self, stage: int, state: Tensor | None, *drive: Tensor) -> Tensor:
+        """See `DigitalTwin.advance`; the drive is the macropixels' phase in turns."""
         (turns,) = drive
         field = self.panel((turns % 1).unflatten(-1, self.grid))
-        light: Tensor = intensity(self.medium(field)).flatten(-2) * self.log_brightness.exp()
-        return light.clamp(max=1)
+        light: Tensor = self.medium(field).flatten(-2) * (0.5 * self.log_brightness).exp()
+        return light
+
+    def reading(self, stage: int, state: Tensor) -> Tensor:
+        """See `DigitalTwin.reading`."""
+        return intensity(state).clamp(max=1)
+
+    def anchored(self, stage: int, state: Tensor, reading: Tensor) -> Tensor:
+        """See `DigitalTwin.anchored`: the amplitude is that of the reading, the phase the twin's."""
+        return reading.clamp(min=0).sqrt() * state.sgn()

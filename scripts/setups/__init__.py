@@ -1,5 +1,6 @@
 """Set-ups of the literature behind the ordinary interface of a system, so that shipped methods train them."""
 
 from scripts.setups._function import FunctionSystem, Physics
+from scripts.setups._lab import Lab, held_out, layer_from
 
-__all__ = ["FunctionSystem", "Physics"]
+__all__ = ["FunctionSystem", "Lab", "Physics", "held_out", "layer_from"]

@@ -6,27 +6,31 @@ from typing import Any, ClassVar, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pnnlab.devices import Clock, Device, Identity, SimulatedClock, State
 from pnnlab.nn import interface_of
-from pnnlab.systems import A, ControlRange, Facilities, FloatArray, System, SystemConfig
-from pnnlab.systems._shots import Shots
+from pnnlab.systems import A, Capability, ControlRange, Facilities, FloatArray, Shots, System, SystemConfig
 from pnnlab.twins import PlantTwin, PlantTwinConfig
 
 __all__ = ["FunctionSystem", "Physics"]
 
 
 class Physics(Protocol):
-    """What a set-up of the literature does with inputs and controls."""
+    """What a set-up of the literature does with inputs and controls.
 
-    def __call__(self, x: Tensor, theta: Tensor, noise: torch.Generator | None) -> Tensor:
-        """Return readings, shape `(batch, n_out)`.
+    A module's buffers are part of a checkpoint, so a device that drifts keeps there how far it has come.
+    """
+
+    def __call__(self, x: Tensor, theta: Tensor, noise: torch.Generator | None) -> Tensor | tuple[Tensor, ...]:
+        """Return readings, shape `(batch, n_out)`; before them, in a tuple, what is read inside, if anything is.
 
         Args:
             x: Inputs, shape `(batch, n_in)`.
-            theta: Controls, shape `(n_controls,)`, or `(batch, n_controls)` where each shot has its own.
-            noise: Source of the noise; `None` asks for the noise-free readings, differentiably.
+            theta: Controls, shape `(n_controls,)`, or `(batch, n_controls)` where each shot has its own; or what they
+                set, see `FunctionSystem`.
+            noise: Source of the noise; `None` asks for the noise-free readings, differentiably, and leaves a device
+                that drifts where it is.
         """
         ...
 
@@ -40,15 +44,28 @@ class FunctionTable(Device):
         self._noise = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
-    def read(self, x: FloatArray, theta: FloatArray) -> FloatArray:
-        """Return noisy readings of inputs and controls."""
+    def read(self, x: FloatArray, theta: FloatArray) -> list[FloatArray]:
+        """Return what is read inside, and last the noisy readings, of inputs and controls."""
         self._require(State.OPEN)
-        return self._physics(torch.from_numpy(x), torch.from_numpy(theta), self._noise).numpy()
+        found = self._physics(torch.from_numpy(x), torch.from_numpy(theta), self._noise)
+        return [reading.numpy() for reading in (found if isinstance(found, tuple) else (found,))]
+
+    def condition(self) -> dict[str, Any]:
+        """Return what later readings depend on."""
+        physics = self._physics.state_dict() if isinstance(self._physics, nn.Module) else {}
+        return {"noise": self._noise.get_state(), "physics": {key: value.clone() for key, value in physics.items()}}
+
+    def set_condition(self, condition: Mapping[str, Any]) -> None:
+        """Go back to what `condition` returned."""
+        self._noise.set_state(condition["noise"])
+        if isinstance(self._physics, nn.Module):
+            self._physics.load_state_dict(condition["physics"])
 
     def expected(self, *setpoints: Any) -> Any:
         """See `Oracle.expected`."""
         x, theta = (torch.as_tensor(setpoint) for setpoint in setpoints)
-        y = self._physics(x, theta, None)
+        found = self._physics(x, theta, None)
+        y = found[-1] if isinstance(found, tuple) else found
         return y if isinstance(setpoints[0], Tensor) else y.numpy()
 
     def _open(self) -> None: ...
@@ -62,19 +79,27 @@ class FunctionTable(Device):
 class FunctionSystem(System):
     """One shot: a function of inputs and controls, with the set-up's own noise.
 
-    The drive is the inputs, shape `(batch, n_in)`, and the controls, shape `(batch, n_controls)`, or `(n_controls,)`
-    where all shots of a batch share them.
+    The drive is the inputs, shape `(batch, n_in)`, and what the controls set, shape `(batch, n_controls)`, or
+    `(n_controls,)` where all shots of a batch share them, or any other shape of so many numbers.
 
     Args:
         physics: The function.
         sizes: Numbers of inputs, controls and outputs.
         control_range: Bounded controls go from 0 to 1; periodic ones are any numbers, and the function sees to it that
             they are periodic.
+        reach: Bounded controls set numbers from -`reach` to `reach`; `None` leaves them as they are.
+        setting: Shape of what the controls set where shots share them, as of a matrix of weights.
         shares_controls: See `System.shares_controls`.
+        state_shapes: Of what is read inside, see `System.state_shapes`.
+        capabilities: What the physics allows besides.
         precision: Of inputs, controls and readings.
         seed: Of the noise.
         name: Of the system.
         shot_s: Time of a shot in s.
+        clock: The bench's time; one of its own if `None`.
+
+    Attributes:
+        reach: See above.
     """
 
     Config = SystemConfig
@@ -83,15 +108,19 @@ class FunctionSystem(System):
 
     def __init__(
         self, physics: Physics, sizes: tuple[int, int, int], *, control_range: ControlRange = ControlRange.BOUNDED,
-        shares_controls: bool = False, precision: str = "float32", seed: int = 0, name: str = "function",
-        shot_s: float = 1e-3,
+        reach: float | None = None, setting: tuple[int, ...] | None = None, shares_controls: bool = False,
+        state_shapes: tuple[tuple[int, ...], ...] = (), capabilities: frozenset[Capability] = frozenset(),
+        precision: str = "float32", seed: int = 0, name: str = "function", shot_s: float = 1e-3,
+        clock: SimulatedClock | None = None,
     ) -> None:  # fmt: skip
-        clock = SimulatedClock()
+        clock = clock or SimulatedClock()
         table = FunctionTable(name, physics, seed, clock=clock).open()
         config = SystemConfig.model_validate({"kind": "function", "precision": precision})
         super().__init__(name, config, {"table": table}, Facilities(clock))
         self._table, self._sizes, self._shared, self._shot_s = table, sizes, shares_controls, shot_s
         self.control_range = control_range  # type: ignore[misc] # a set-up chooses it
+        self.reach, self._setting, self._state_shapes = reach, setting or (sizes[1],), state_shapes
+        self._capabilities = capabilities | ({Capability.INTERNAL_STATE} if state_shapes else set())
 
     @property
     def n_in(self) -> int:
@@ -116,7 +145,17 @@ class FunctionSystem(System):
     @property
     def drive_shapes(self) -> tuple[tuple[int, ...], ...]:
         """See `System.drive_shapes`."""
-        return (self.n_in,), (self.n_controls,)
+        return (self.n_in,), self._setting
+
+    @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """See `System.state_shapes`."""
+        return self._state_shapes
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """See `System.capabilities`."""
+        return self._capabilities
 
     @property
     def shares_controls(self) -> bool:
@@ -133,13 +172,22 @@ class FunctionSystem(System):
         """See `System.sensor`."""
         return self._table
 
+    def condition(self) -> dict[str, Any]:
+        """Return what later readings depend on: the noise, and the physics where it is a module."""
+        return self._table.condition()
+
+    def set_condition(self, condition: Mapping[str, Any]) -> None:
+        """Go back to what `condition` returned."""
+        self._table.set_condition(condition)
+
     def twin(self) -> PlantTwin:
         """Return the noise-free function itself as a twin: training by its exact gradient."""
         return PlantTwin(PlantTwinConfig(), interface_of(self))
 
     def encode(self, x: A, theta: A) -> tuple[A, ...]:
         """See `System.encode`."""
-        return x, theta if self._shared else theta + 0 * x[..., :1]
+        setting = theta if self.reach is None else theta * (2 * self.reach) - self.reach
+        return x, setting.reshape(self._setting) if self._shared else setting + 0 * x[..., :1]
 
     def to_setpoints(self, *drive: A) -> tuple[A, ...]:
         """See `System.to_setpoints`: as they are."""
@@ -157,7 +205,10 @@ class FunctionSystem(System):
         shots.drive[0][wanted] = x[wanted]
         chosen = theta if self._shared else theta[wanted]
         shots.drive[1][... if self._shared else wanted] = chosen
-        shots.put(wanted, self._table.read(x[wanted], chosen), wanted, begin_s)
+        *inside, y = self._table.read(x[wanted], chosen)
+        for state, reading in zip(shots.states, inside, strict=True):
+            state[wanted] = reading
+        shots.put(wanted, y, wanted, begin_s)
         self.clock.sleep_until(begin_s + self._shot_s * len(wanted))
         shots.end_s = self.clock.now_s()
         tell()

@@ -61,7 +61,7 @@ def begun(bench: Bench, method: str, diary: Diary, epochs: int = EPOCHS) -> Trai
         plant.reseed(0)
     twins = build_twins(recipe, bench.systems)
     for twin in twins.values():
-        twin.requires_grad_(False)
+        twin.freeze()
     model = build_model(recipe, small_task(), bench.systems, twins)
     return Trainer(model, build_method(recipe), small_task(), recipe, bench=bench, observers=(diary,))
 
