@@ -1,0 +1,1 @@
+"""Spatial light modulators that are driven as a second display."""
