@@ -58,44 +58,32 @@ class VirtualDisplay:
 
     Args:
         screens: Rows and columns of each.
+        pointer: Whether the mouse pointer is shown on the black desktop.
 
     Attributes:
         name: The display, as `:7`; its screens are `:7.0`, `:7.1`.
         framebuffers: What each screen shows.
     """
 
-    def __init__(self, *screens: tuple[int, int]) -> None:
-        self._screens = screens
+    def __init__(self, *screens: tuple[int, int], pointer: bool = True) -> None:
+        self._screens, self._pointer = screens, pointer
         self.name = ""
         self.framebuffers: Sequence[Framebuffer] = ()
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="pnnlab-display-")
-        sizes = [
-            word
-            for k, (height, width) in enumerate(self._screens)
-            for word in ("-screen", str(k), f"{width}x{height}x24")
-        ]
         # the server picks a free number and tells it once it listens
-        command = [
-            "Xvfb",
-            "-displayfd",
-            "1",
-            "-fbdir",
-            self._folder.name,
-            "-nolisten",
-            "tcp",
-            "-noreset",
-            "-br",
-            *sizes,
-        ]
+        command = ["Xvfb", "-displayfd", "1", "-fbdir", self._folder.name, "-nolisten", "tcp", "-noreset", "-br"]
+        command += [] if self._pointer else ["-nocursor"]
+        for number, (height, width) in enumerate(self._screens):
+            command += ["-screen", str(number), f"{width}x{height}x24"]
         self._server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._server.stdout is not None  # noqa: S101 (a pipe)
-        number = self._server.stdout.readline().strip()
-        if not number:
+        told = self._server.stdout.readline().strip()
+        if not told:
             self.__exit__(None, None, None)
             raise RuntimeError(f"the X server did not start: {' '.join(command)}")
-        self.name = f":{number}"
+        self.name = f":{told}"
         self.framebuffers = [
             Framebuffer(Path(self._folder.name) / f"Xvfb_screen{k}") for k in range(len(self._screens))
         ]

@@ -238,4 +238,4 @@ def _candidate(monitor: Monitor, number: int) -> Candidate:
 
 
 def _missing(who: str, module: str) -> DeviceError:
-    return DeviceError(f"{who}: the driver display-slm needs the module {module!r}; install pnnlab[display]")
+    return DeviceError(f"{who}: there is no module {module!r}; install pnnlab[display]; nothing was sent")

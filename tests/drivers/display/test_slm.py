@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Unpack
@@ -14,14 +16,16 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 import numpy.typing as npt
 import pytest
-from plants.virtual_display import Framebuffer, VirtualDisplay
 from pydantic import ValidationError
 
 from pnnlab.devices import Clock, RealClock, State
 from pnnlab.errors import DeviceError, LeaseError, StateError
 from pnnlab.quantities import FROM_FILE
 from pnnlab.testing import DeviceArguments, SpatialLightModulatorConformance
+from pnnlab_drivers.display import _link
+from pnnlab_drivers.display._window import Order
 from pnnlab_drivers.display.slm import DisplaySlm, DisplaySlmOptions
+from scripts.plants.virtual_display import Framebuffer, VirtualDisplay
 from tests.drivers.display.window_server import forked, window_server
 
 pytestmark = pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
@@ -32,21 +36,65 @@ ROOT = Path(__file__).parents[3]
 
 
 class TestConformance(SpatialLightModulatorConformance[DisplaySlm]):
-    display: ClassVar[str]
+    peer = "Xvfb"
+    display: ClassVar[VirtualDisplay]
+    windows: ClassVar[socket.socket]
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def server(cls) -> Iterator[None]:
-        with VirtualDisplay((6, 8)) as found, window_server() as windows, pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pnnlab_drivers.display._link._start", partial(forked, windows))
-            cls.display = found.name
+        with (
+            VirtualDisplay((6, 8), pointer=False) as found,
+            window_server() as windows,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            cls.display, cls.windows = found, windows
+            patch.setattr(_link, "_start", partial(forked, windows))
+            patch.setattr(_link, "_SHOW_S", 0.5)
             yield
 
     def clock(self) -> Clock:
         return RealClock()
 
     def make(self, **arguments: Unpack[DeviceArguments]) -> DisplaySlm:
-        return DisplaySlm("slm", options(self.display), **arguments)
+        # as dark as the desktop, which is seen once the device is closed
+        return DisplaySlm("slm", options(self.display.name, blank_level=0), **arguments)
+
+    @contextmanager
+    def silent(self, device: DisplaySlm) -> Iterator[None]:
+        """The process of the window stands still, or of the one that is opened inside."""
+
+        def start(order: Order) -> "subprocess.Popen[bytes]":
+            process = forked(self.windows, order)
+            os.kill(process.pid, signal.SIGSTOP)
+            return process
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_link, "_START_S", 0.5)
+            patch.setattr(_link, "_END_S", 0.5)
+            patch.setattr(_link, "_start", start)
+            if device.state is not State.CLOSED:
+                os.kill(device._window()._process.pid, signal.SIGSTOP)
+            yield
+
+    @contextmanager
+    def unplugged(self, device: DisplaySlm) -> Iterator[None]:
+        self._xrandr("--fb", "8x6", "--output", "screen", "--off")
+        time.sleep(0.5)  # it may take the driver so long to notice
+        try:
+            yield
+        finally:
+            self._xrandr("--output", "screen", "--auto")
+
+    @contextmanager
+    def gullible(self, device: DisplaySlm) -> Iterator[None]:
+        yield  # a display shows whatever it is sent
+
+    def instrument_has(self, device: DisplaySlm, quantity: str) -> npt.NDArray[np.number]:
+        return self.display.framebuffers[0].levels()
+
+    def _xrandr(self, *arguments: str) -> None:
+        subprocess.run(["xrandr", "--display", self.display.name, *arguments], check=True, capture_output=True)
 
 
 def options(display: Any, **changes: object) -> DisplaySlmOptions:
@@ -60,7 +108,7 @@ def open_slm(display: Any, **changes: object) -> DisplaySlm:
 
 def elsewhere() -> dict[str, str]:
     """Return the environment of another process of a test."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "scripts")))}
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 def random(shape: tuple[int, int], seed: int) -> npt.NDArray[np.uint8]:

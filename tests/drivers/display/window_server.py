@@ -28,7 +28,7 @@ class ForkedWindow:
         for end in (orders, answers, life_end):
             os.close(end)
         self.stdin, self.stdout = os.fdopen(order_end, "wb", 0), os.fdopen(answer_end, "rb", 0)
-        self._pid = int(server.recv(64))
+        self.pid = int(server.recv(64))
 
     def poll(self) -> int | None:
         return 0 if select.select([self._life], [], [], 0)[0] else None
@@ -39,7 +39,7 @@ class ForkedWindow:
         return 0
 
     def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
 
 
 @contextmanager
