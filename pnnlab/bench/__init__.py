@@ -4,6 +4,7 @@ from pnnlab.bench._bench import Bench
 from pnnlab.bench._config import BenchConfig, ClockKind, DeviceConfig, PlantConfig, SystemEntry
 from pnnlab.bench._document import Document
 from pnnlab.bench._file import BenchFile
+from pnnlab.bench._found_text import bench_text
 from pnnlab.bench._names import BenchLookupError, NamedMapping
 from pnnlab.bench._registry import (
     InstalledDriver,
@@ -13,6 +14,7 @@ from pnnlab.bench._registry import (
     installed_drivers,
     installed_plants,
 )
+from pnnlab.bench._scan import Found, Scan, scan
 from pnnlab.bench._schema import json_schema
 
 __all__ = [
@@ -23,14 +25,18 @@ __all__ = [
     "ClockKind",
     "DeviceConfig",
     "Document",
+    "Found",
     "InstalledDriver",
     "NamedMapping",
     "PlantClass",
     "PlantConfig",
+    "Scan",
     "SystemEntry",
+    "bench_text",
     "find_driver",
     "find_plant",
     "installed_drivers",
     "installed_plants",
     "json_schema",
+    "scan",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pnnlab.cli._device_scan import scan_devices
 from pnnlab.cli._options import BENCH, BenchOption, JsonOption, ListingGroup
 from pnnlab.cli._terminal import print_json, print_table
 from pnnlab.cli._text import quantity, setting
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["devices"]
 
-devices = typer.Typer(cls=ListingGroup, rich_markup_mode=None, help="Show the devices of a bench, or the drivers.")
+devices = typer.Typer(
+    cls=ListingGroup,
+    rich_markup_mode=None,
+    help="Show, find, test and set devices, or list the drivers.",
+)
+devices.command("scan")(scan_devices)
 
 
 @devices.command("list")
@@ -58,10 +64,9 @@ def _driver(bench: "Bench", name: str) -> str:
 
 
 def _roles(device: "Device") -> list[str]:
-    from pnnlab.devices import ADC, DAC, Camera, CrossbarArray, SpatialLightModulator
+    from pnnlab.devices import roles_of
 
-    roles = (SpatialLightModulator, Camera, DAC, ADC, CrossbarArray)
-    return [role.__name__ for role in roles if isinstance(device, role)]
+    return roles_of(type(device))
 
 
 def _limits(device: "Device") -> dict[str, tuple[str, "Limits"]]:

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["open_console", "print_facts", "print_json", "print_table"]
+__all__ = ["open_console", "print_facts", "print_json", "print_table", "waiting"]
 
 _WIDE: Final = 500
 """Columns of a file or a pipe: whatever reads it is better served by long lines than by folded ones."""
@@ -73,6 +74,17 @@ def print_facts(facts: Mapping[str, str]) -> None:
     for name, fact in facts.items():
         table.add_row(Text(name, style="bold"), Text(fact))
     _print(table)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Show on a terminal what is waited for, until the context ends."""
+    console = open_console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(what):
+        yield
 
 
 def _print(table: "Table") -> None:

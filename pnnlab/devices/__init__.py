@@ -10,6 +10,7 @@ from pnnlab.devices._device import Device, DeviceOptions, State
 from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._plant import Oracle, Plant
+from pnnlab.devices._roles import roles_of
 from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._setting import SettingValue
 from pnnlab.devices._slm import SpatialLightModulator
@@ -42,4 +43,5 @@ __all__ = [
     "Stamps",
     "State",
     "Trigger",
+    "roles_of",
 ]

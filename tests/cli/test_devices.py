@@ -34,3 +34,24 @@ def test_drivers_are_listed_without_a_bench(pnnlab, folder) -> None:
     # whether pnnlab is installed here or run from its sources, the list is one
     assert isinstance(json.loads(answer.out), list)
     assert pnnlab("devices", "drivers").code == 0
+
+
+def test_what_a_scan_finds_is_a_bench_file(pnnlab, folder) -> None:
+    answer = pnnlab("devices", "scan", "tests.bench.finders:Finder", "tests.bench.finders:Raising")
+    assert answer.code == 3
+    assert "2 instruments found; asked: tests.bench.finders:Finder" in answer.err
+    assert "tests.bench.finders:Raising: OSError" in answer.err
+    (folder / "found.yaml").write_text(answer.out, encoding="utf-8")
+    assert pnnlab("check", "found.yaml").code == 0
+
+
+def test_a_scan_may_be_machine_read(pnnlab) -> None:
+    answer = pnnlab("devices", "scan", "tests.bench.finders:Finder", "--json", "--timeout", "60 s")
+    assert answer.code == 0
+    (first, _) = json.loads(answer.out)["found"]
+    assert (first["identity"]["serial"], first["options"]["delay"]) == ("0042", "0.002 s")
+
+
+def test_a_timeout_has_a_unit(pnnlab) -> None:
+    answer = pnnlab("devices", "scan", "--timeout", "20")
+    assert answer.code == 2 and "write a number and its unit" in answer.err
