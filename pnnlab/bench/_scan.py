@@ -61,9 +61,8 @@ def scan(*, timeout_s: float = 20.0, drivers: Iterable[str] | None = None) -> Sc
     """
     installed = installed_drivers()
     names = list(dict.fromkeys(entry.name for entry in installed)) if drivers is None else list(drivers)
-    families = _families(names, installed)
+    workers = [_Worker(family) for family in families(names, installed)]
     deadline_s = time.monotonic() + timeout_s
-    workers = [_Worker(family) for family in families]
     for worker in workers:
         worker.wait(deadline_s)
     answers = {answer["driver"]: answer for worker in workers for answer in worker.answers}
@@ -119,7 +118,7 @@ class _Worker:
                 self.answers.append(json.loads(line))
 
 
-def _families(names: Sequence[str], installed: Sequence[InstalledDriver]) -> list[list[str]]:
+def families(names: Sequence[str], installed: Sequence[InstalledDriver]) -> list[list[str]]:
     """Return drivers that lie in one package together: they share their vendor's library."""
     package = {entry.name: entry.target.partition(":")[0].rpartition(".")[0] for entry in installed}
     families: dict[str, list[str]] = {}

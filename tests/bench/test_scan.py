@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pnnlab.bench import BenchFile, Scan, bench_text, scan
+from pnnlab.bench import BenchFile, InstalledDriver, Scan, bench_text, scan
+from pnnlab.bench._scan import families
 
 FINDER, HANGING, CRASHING, RAISING = (
     f"tests.bench.finders:{name}" for name in ("Finder", "Hanging", "Crashing", "Raising")
@@ -41,6 +42,9 @@ def test_a_driver_that_hangs_is_named_and_waited_for_no_longer() -> None:
     assert "not answered within 2 s" in found.failed[HANGING]
 
 
-def test_drivers_of_one_family_are_asked_together() -> None:
-    found = scan(timeout_s=60.0, drivers=["sim-dac", "sim-adc"])
-    assert (found.found, list(found.asked), found.failed) == ([], ["sim-dac", "sim-adc"], {})
+def test_drivers_of_one_package_are_one_family() -> None:
+    installed = [
+        InstalledDriver("dac", "lab.acme.dac:Dac", "lab 1"), InstalledDriver("adc", "lab.acme.adc:Adc", "lab 1"),
+        InstalledDriver("slm", "lab.panel.slm:Slm", "lab 1"),
+    ]  # fmt: skip
+    assert families(["slm", "dac", "own:Mine", "adc"], installed) == [["slm"], ["dac", "adc"], ["own:Mine"]]
