@@ -1,8 +1,9 @@
 """Gradients of twins and bench, compared: as a table and as a picture."""
 
+import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,9 +13,9 @@ from pnnlab.errors import RunError
 
 if TYPE_CHECKING:
     from pnnlab.nn import Agreement
-    from pnnlab.training import TwinCheck
+    from pnnlab.training import TwinCheck, TwinSearch
 
-__all__ = ["draw_fidelity", "tell_fidelity"]
+__all__ = ["draw_fidelity", "tell_fidelity", "tell_search"]
 
 
 def tell_fidelity(check: "TwinCheck") -> None:
@@ -75,3 +76,35 @@ def _verdict(one: "Agreement") -> str:
     if one.cosine >= 0.9:
         return "nearly the bench's own gradient"
     return "downhill on the bench" if one.cosine >= 0.3 else "barely downhill on the bench"
+
+
+def tell_search(search: "TwinSearch") -> None:
+    """Print what was tried, and the best as a recipe holds it."""
+    columns = ["", "twin", "learning rate", "held-out R²", "gradient's cosine", "fit"]
+    rows = [
+        [
+            "*" if one.best else "",
+            _describe(one.config.model_dump()),
+            f"{one.learning_rate:.2g}" if one.fit_s else "",
+            f"{one.r2:.4f}",
+            _with_error(one.cosine, one.cosine_error),
+            f"{one.fit_s:.1f} s" if one.fit_s else "as designed",
+        ]
+        for one in search.candidates
+    ]
+    print_table(columns, rows, folding=["twin"])
+    typer.echo(f"* none is better in both; {count(search.shots)} shots of {search.system}, all candidates together")
+    best = next((one for one in search.candidates if one.fit_s), None)
+    if best is not None:
+        chosen = best.config.model_dump(mode="json", exclude_defaults=True) | {"kind": best.config.kind}
+        typer.echo(f"\nthe best fitted one in a recipe:\n  twins: {json.dumps({search.system: chosen})}")
+        typer.echo(f"  fit: {{ learning_rate: {best.learning_rate:.2g} }}")
+
+
+def _describe(config: dict[str, Any]) -> str:
+    network = config.get("residual", config)
+    hidden = "-".join(str(width) for width in network.get("hidden", ()))
+    physics = config["physics"]["kind"] if "physics" in config else ""
+    if not hidden:
+        return str(config["kind"])
+    return f"{physics} + perceptron {hidden}" if physics else f"perceptron {hidden}"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnnlab.cli._changes import recipe_changes
-from pnnlab.cli._fidelity import draw_fidelity, tell_fidelity
+from pnnlab.cli._fidelity import draw_fidelity, tell_fidelity, tell_search
 from pnnlab.cli._options import (
     BENCH,
     RUNS,
@@ -114,3 +114,36 @@ def check(
         print_json({"step": found.step, "shots": found.shots, "found": [asdict(one) for one in found.found]})
     else:
         tell_fidelity(found)
+
+
+@twin.command("search")
+def search(
+    recipe: RecipeArgument = None,
+    *,
+    system: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose twin; the first layer's if left out.")
+    ] = None,
+    trials: Annotated[int, typer.Option(metavar="N", min=1, help="Twins to try.")] = 20,
+    shots: Annotated[int | None, typer.Option(metavar="N", help="Shots to learn from.")] = None,
+    directions: Annotated[int, typer.Option(metavar="N", min=4, help="Derivatives to compare gradients with.")] = 32,
+    changes: SetOption = None,
+    runs: RunsOption = RUNS,
+    bench: BenchOption = BENCH,
+    as_json: JsonOption = False,
+) -> None:
+    """Search for a learned twin by held-out error and by the angle of its gradient; the bench is asked once for all."""
+    from pnnlab.bench import BenchFile
+    from pnnlab.cli._watcher import open_watcher
+    from pnnlab.nn import FidelityConfig
+    from pnnlab.training import change_recipe, search_twins
+
+    replaced = recipe_changes({"fit.shots": shots}, changes or [])
+    with open_watcher(runs, resumable=False) as watcher:
+        _, changed = change_recipe(BenchFile.load(bench), recipe, replaced)
+        found = search_twins(
+            bench, changed, system=system, trials=trials, config=FidelityConfig(directions=directions), watcher=watcher
+        )
+    if as_json:
+        print_json({"system": found.system, "shots": found.shots, "found": [asdict(one) for one in found.candidates]})
+    else:
+        tell_search(found)

@@ -1,7 +1,15 @@
 """Torch modules: the physical layer, its one autograd function, and the fixed structure between layers."""
 
 from pnnlab.nn._autograd import twin_vjp
-from pnnlab.nn._fidelity import Agreement, FidelityConfig, agreement, gradient_fidelity
+from pnnlab.nn._fidelity import (
+    Agreement,
+    Derivatives,
+    FidelityConfig,
+    agreement,
+    compare_derivatives,
+    gradient_fidelity,
+    measure_derivatives,
+)
 from pnnlab.nn._in_flight import SHALLOW, run_in_flight
 from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, measure_shots, record_shots
 from pnnlab.nn._recent import RecentShots
@@ -11,6 +19,7 @@ __all__ = [
     "SHALLOW",
     "Agreement",
     "ClassBins",
+    "Derivatives",
     "FidelityConfig",
     "ForwardRule",
     "PhysicalLayer",
@@ -18,8 +27,10 @@ __all__ = [
     "Reencode",
     "Spread",
     "agreement",
+    "compare_derivatives",
     "gradient_fidelity",
     "interface_of",
+    "measure_derivatives",
     "measure_shots",
     "record_shots",
     "run_in_flight",

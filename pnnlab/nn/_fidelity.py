@@ -21,8 +21,17 @@ from pnnlab.nn._autograd import measure, twin_vjp
 from pnnlab.nn._layer import ForwardRule, PhysicalLayer
 from pnnlab.quantities import FrozenModel
 from pnnlab.systems import ControlRange
+from pnnlab.twins import DigitalTwin
 
-__all__ = ["Agreement", "FidelityConfig", "agreement", "gradient_fidelity"]
+__all__ = [
+    "Agreement",
+    "Derivatives",
+    "FidelityConfig",
+    "agreement",
+    "compare_derivatives",
+    "gradient_fidelity",
+    "measure_derivatives",
+]
 
 _ROWS: Final = 4096
 """Shots that are handed in at once where every shot may have controls of its own."""
@@ -102,10 +111,97 @@ def gradient_fidelity(
     points = _visit(model, layers, x, target, loss)
     found = []
     for number, (layer, (inputs, errors)) in enumerate(zip(layers, points, strict=True)):
-        found.append(_in_controls(number, layer, inputs, errors, config, generator))
-        if config.inputs:
-            found.append(_in_inputs(number, layer, inputs, errors, config, generator))
+        for of in ("controls", "inputs") if config.inputs else ("controls",):
+            measured = measure_derivatives(layer, inputs, errors, of, config, generator=generator)
+            found.append(compare_derivatives(layer, layer.needed_twin(), measured, number=number))
     return found
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """Derivatives of a weighted sum of a layer's outputs along random directions, measured on the bench.
+
+    Attributes:
+        of: `controls` or `inputs`: what was moved.
+        x: Inputs, shape `(batch, n_in)`.
+        raw: Raw controls, shape `(n_controls,)`.
+        errors: Weights of the outputs, shape `(batch, n_out)`.
+        directions: Shape `(n_directions, n_controls)` or `(n_directions, batch, n_in)`.
+        measured: Twice each, shape `(2, n_directions)`.
+        shots: What they cost.
+    """
+
+    of: str
+    x: Tensor
+    raw: Tensor
+    errors: Tensor
+    directions: Tensor
+    measured: Tensor
+    shots: int
+
+
+def measure_derivatives(
+    layer: PhysicalLayer, x: Tensor, errors: Tensor, of: str, config: FidelityConfig, *, generator: torch.Generator
+) -> Derivatives:
+    """Measure derivatives along random directions, by central differences, each twice.
+
+    Args:
+        layer: Whose system measures, at its present controls.
+        x: Inputs, shape `(batch, n_in)`.
+        errors: Weights of the outputs, shape `(batch, n_out)`.
+        of: `controls` or `inputs`.
+        config: How.
+        generator: Source of the directions.
+    """
+    raw, before = layer.raw_controls.detach().clone(), layer.system.n_shots
+    if of == "controls":
+        step = config.step or (0.1 if layer.system.control_range is ControlRange.BOUNDED else 0.01)
+        directions = _signs((config.directions, len(raw)), generator, raw)
+        settings = layer.to_controls(torch.cat([raw + step * directions, raw - step * directions]))
+        inputs = x.expand(len(settings), *x.shape)
+    else:
+        low, high = layer.system.input_range
+        step = config.input_step * (high - low if math.isfinite(high - low) else float(x.max() - x.min()))
+        # an input at the end of its range cannot move both ways: directions leave it where it is
+        free = ((x - step >= low) & (x + step <= high)).to(x.dtype)
+        directions = _signs((config.directions, *x.shape), generator, x) * free
+        inputs = torch.cat([x + step * directions, x - step * directions])
+        settings = layer.to_controls(raw).expand(len(inputs), -1)
+    measured = []
+    for _ in range(2):
+        sums = _weighted_sums(layer, inputs, settings, errors)
+        measured.append((sums[: len(directions)] - sums[len(directions) :]) / (2 * step))
+    return Derivatives(of, x, raw, errors, directions, torch.stack(measured), layer.system.n_shots - before)
+
+
+def compare_derivatives(
+    layer: PhysicalLayer, twin: DigitalTwin, derivatives: Derivatives, *, number: int = 0
+) -> Agreement:
+    """Compare a twin with measured derivatives; takes no shot, so many twins can be compared with the same ones.
+
+    Args:
+        layer: Where they were measured.
+        twin: Any twin of its system.
+        derivatives: What `measure_derivatives` returned.
+        number: The layer's number, for the report.
+    """
+    x = derivatives.x
+    raw = derivatives.raw.clone().requires_grad_()
+    theta = layer.to_controls(raw)
+    wanted = (derivatives.of == "inputs", derivatives.of == "controls")
+    drive = tuple(layer.system.encode(x, theta.detach()))
+    grad_x, grad_theta = twin_vjp(
+        layer.system, twin, x, theta.detach(), drive, derivatives.errors, wanted=wanted
+    )  # fmt: skip
+    if derivatives.of == "inputs":
+        gradient = torch.zeros_like(x) if grad_x is None else grad_x
+    elif grad_theta is None:
+        gradient = torch.zeros_like(raw)
+    else:
+        (gradient,) = torch.autograd.grad(theta, raw, grad_theta)
+    predicted = (derivatives.directions * gradient.detach()).flatten(1).sum(1)
+    found = agreement(predicted, derivatives.measured)
+    return Agreement(number, layer.system.name, derivatives.of, **found, shots=derivatives.shots)
 
 
 def agreement(predicted: Tensor, measured: Tensor) -> Mapping[str, float]:
@@ -180,59 +276,6 @@ def _measuring(layers: list[PhysicalLayer]) -> Iterator[None]:
     finally:
         for layer, rule in zip(layers, rules, strict=True):
             layer.rule = rule
-
-
-def _in_controls(
-    number: int, layer: PhysicalLayer, x: Tensor, errors: Tensor, config: FidelityConfig, generator: torch.Generator
-) -> Agreement:
-    raw = layer.raw_controls.detach()
-    step = config.step or (0.1 if layer.system.control_range is ControlRange.BOUNDED else 0.01)
-    directions = _signs((config.directions, len(raw)), generator, raw)
-    leaf = raw.clone().requires_grad_()
-    theta = layer.to_controls(leaf)
-    _, grad_theta = _vjp(layer, x, theta.detach(), errors, wanted=(False, True))
-    gradient = torch.zeros_like(raw)
-    if grad_theta is not None:
-        (gradient,) = torch.autograd.grad(theta, leaf, grad_theta)
-    moved = torch.cat([raw + step * directions, raw - step * directions])
-    settings = layer.to_controls(moved)
-    before = layer.system.n_shots
-    measured = []
-    for _ in range(2):
-        sums = _weighted_sums(layer, x.expand(len(settings), *x.shape), settings, errors)
-        measured.append((sums[: len(directions)] - sums[len(directions) :]) / (2 * step))
-    found = agreement(directions @ gradient, torch.stack(measured))
-    return Agreement(number, layer.system.name, "controls", **found, shots=layer.system.n_shots - before)
-
-
-def _in_inputs(
-    number: int, layer: PhysicalLayer, x: Tensor, errors: Tensor, config: FidelityConfig, generator: torch.Generator
-) -> Agreement:
-    low, high = layer.system.input_range
-    span = high - low if math.isfinite(high - low) else float(x.max() - x.min())
-    step = config.input_step * span
-    theta = layer.controls.detach()
-    gradient, _ = _vjp(layer, x, theta, errors, wanted=(True, False))
-    gradient = torch.zeros_like(x) if gradient is None else gradient
-    # an input at the end of its range cannot move both ways: directions leave it where it is
-    free = ((x - step >= low) & (x + step <= high)).to(x.dtype)
-    directions = _signs((config.directions, *x.shape), generator, x) * free
-    moved = torch.cat([x + step * directions, x - step * directions])
-    before = layer.system.n_shots
-    measured = []
-    for _ in range(2):
-        sums = _weighted_sums(layer, moved, theta.expand(len(moved), -1), errors)
-        measured.append((sums[: len(directions)] - sums[len(directions) :]) / (2 * step))
-    predicted = (directions * gradient).flatten(1).sum(1)
-    found = agreement(predicted, torch.stack(measured))
-    return Agreement(number, layer.system.name, "inputs", **found, shots=layer.system.n_shots - before)
-
-
-def _vjp(
-    layer: PhysicalLayer, x: Tensor, theta: Tensor, errors: Tensor, *, wanted: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    drive = tuple(layer.system.encode(x, theta))
-    return twin_vjp(layer.system, layer.needed_twin(), x, theta, drive, errors, wanted=wanted)
 
 
 def _weighted_sums(layer: PhysicalLayer, inputs: Tensor, settings: Tensor, errors: Tensor) -> Tensor:

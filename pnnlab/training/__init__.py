@@ -10,9 +10,11 @@ from pnnlab.training._section import bench_file_schema, change_recipe, check_rec
 from pnnlab.training._tasks import DigitsConfig, Task, TaskConfig, VowelsConfig, load_task
 from pnnlab.training._trainer import Progress, Score, Trainer, deploy, evaluate
 from pnnlab.training._twin_check import TwinCheck, check_twins, check_twins_of_run
+from pnnlab.training._twin_search import Candidate, TwinSearch, search_twins
 
 __all__ = [
     "Account",
+    "Candidate",
     "DigitsConfig",
     "Load",
     "NetworkConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "Trainer",
     "TwinCheck",
     "TwinFitConfig",
+    "TwinSearch",
     "VowelsConfig",
     "Watcher",
     "bench_file_schema",
@@ -50,5 +53,6 @@ __all__ = [
     "read_recipe",
     "record_training_shots",
     "resume_training",
+    "search_twins",
     "train",
 ]

@@ -1,8 +1,9 @@
 """Digital twins: differentiable, learned stand-ins of systems (torch, no hardware)."""
 
-from pnnlab.twins._build import ResidualTwinConfig, TwinConfig, make_twin
+from pnnlab.twins._build import EnsembleTwinConfig, ResidualTwinConfig, TwinConfig, make_twin
 from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
 from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
+from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit, predict
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
@@ -16,6 +17,8 @@ __all__ = [
     "CrossbarTwin",
     "CrossbarTwinConfig",
     "DigitalTwin",
+    "EnsembleTwin",
+    "EnsembleTwinConfig",
     "FitConfig",
     "FitReport",
     "Interface",

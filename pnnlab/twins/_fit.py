@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pnnlab.errors import TwinError
 from pnnlab.quantities import FrozenModel
+from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._shots import ShotSet
 from pnnlab.twins._twin import DigitalTwin
 
@@ -50,6 +51,7 @@ class FitReport:
         history: Held-out mean square error after each epoch, in units of each output's variance.
         measured: Held-out outputs, shape `(n_validation, n_out)`.
         predicted: The twin's, same shape.
+        spread: An ensemble's, same shape: its members' standard deviation; `None` for a single twin.
     """
 
     rmse: Tensor
@@ -60,6 +62,15 @@ class FitReport:
     history: tuple[float, ...]
     measured: Tensor
     predicted: Tensor
+    spread: Tensor | None = None
+
+    @property
+    def certainty(self) -> float | None:
+        """Return the root mean square of an ensemble's spread over that of its error; 1 where it knows its error."""
+        if self.spread is None:
+            return None
+        error = (self.measured - self.predicted).square().mean().sqrt()
+        return float(self.spread.square().mean().sqrt() / error)
 
     def __str__(self) -> str:
         worst, best = float(self.r2.nan_to_num(1).min()), float(self.r2.nan_to_num(0).max())
@@ -67,6 +78,7 @@ class FitReport:
             f"held-out R² {self.r2_total:.4f} (outputs {worst:.3f} to {best:.3f}), RMS error "
             f"{float(self.rmse.square().mean().sqrt()):.4f} of full scale; {self.n_train} shots fitted, "
             f"{self.n_validation} held out, {len(self.history)} epochs"
+            + ("" if self.certainty is None else f"; the members' spread is {self.certainty:.2f} of the error")
         )
 
     def summary(self) -> dict[str, float]:
@@ -78,6 +90,7 @@ class FitReport:
             "n_train": float(self.n_train),
             "n_validation": float(self.n_validation),
             "epochs": float(len(self.history)),
+            **({} if self.certainty is None else {"spread_of_error": self.certainty}),
         }
 
     def plot(self, path: Path) -> None:
@@ -123,6 +136,8 @@ def fit(
         TwinError: Too few shots, nothing to learn, or the error became NaN.
     """
     config = config or FitConfig()
+    if isinstance(twin, EnsembleTwin):
+        return _fit_members(twin, shots, config, anew=anew, on_epoch=on_epoch)
     n_validation = max(1, round(config.validation * len(shots)))
     learned = [p for p in twin.parameters() if p.requires_grad]
     if len(shots) - n_validation < 1 or not learned:
@@ -160,6 +175,27 @@ def fit(
     return evaluate(twin, held_out, n_train=len(training), history=tuple(history))
 
 
+def _fit_members(
+    twin: EnsembleTwin, shots: ShotSet, config: FitConfig, *, anew: bool,
+    on_epoch: Callable[[int, float], None] | None,
+) -> FitReport:  # fmt: skip
+    """Fit each member to its own resampling of the shots that none of them is judged by."""
+    n_validation = max(1, round(config.validation * len(shots)))
+    if len(shots) - n_validation < 2:
+        raise TwinError(f"EnsembleTwin: {len(shots)} shots are too few; record more")
+    generator = torch.Generator().manual_seed(config.seed)
+    order = torch.randperm(len(shots), generator=generator)
+    held_out, training = shots[order[:n_validation]], shots[order[n_validation:]]
+    histories = []
+    for number, member in enumerate(twin.members):
+        assert isinstance(member, DigitalTwin)  # noqa: S101 (made of twins)
+        drawn = training[torch.randint(len(training), (len(training),), generator=generator)]
+        own = config.model_copy(update={"seed": config.seed + 1 + number})
+        histories.append(fit(member, drawn, own, anew=anew, on_epoch=on_epoch).history)
+    longest = max(histories, key=len)
+    return evaluate(twin, held_out, n_train=len(training), history=longest)
+
+
 def predict(twin: DigitalTwin, shots: ShotSet) -> Tensor:
     """Return the twin's outputs for recorded drives; shots that shared a drive are predicted together."""
     shared = twin.interface.shared
@@ -184,8 +220,13 @@ def evaluate(twin: DigitalTwin, shots: ShotSet, *, n_train: int = 0, history: tu
     power = variation.sum(0)
     r2 = torch.where(power > 0, 1 - residual.sum(0) / power, torch.nan)
     total = 1 - float(residual.sum() / power.sum()) if float(power.sum()) else float("nan")
+    spread = None
+    if isinstance(twin, EnsembleTwin):
+        with torch.no_grad():
+            each = [predict(member, shots) for member in twin.members if isinstance(member, DigitalTwin)]
+        spread = torch.stack(each).std(0)
     return FitReport(
-        residual.mean(0).sqrt(), r2, total, n_train, len(shots), history, shots.y.detach(), predicted.detach()
+        residual.mean(0).sqrt(), r2, total, n_train, len(shots), history, shots.y.detach(), predicted.detach(), spread
     )
 
 

@@ -9,6 +9,8 @@ import torch
 from pnnlab.errors import TwinError
 from pnnlab.nn import PhysicalLayer, interface_of, record_shots
 from pnnlab.twins import (
+    EnsembleTwin,
+    EnsembleTwinConfig,
     FitConfig,
     Interface,
     MlpTwinConfig,
@@ -144,3 +146,31 @@ def test_twin_of_a_real_acoustic_cavity_beats_linear_regression() -> None:
     assert float(ours.mean()) > float(theirs.mean()) + 0.01
     # an output that linear regression nearly exhausts may lose a little to the perceptron's variance
     assert bool((ours > theirs - 0.03).all())
+
+
+def test_an_ensemble_is_better_than_its_members_and_knows_where_it_is_unsure() -> None:
+    """A known function with noise: unsure far from the shots, and about as wrong as it says near them."""
+    interface = Interface(((2,),), (1,))
+    draw = torch.Generator().manual_seed(0)
+    x = torch.rand((600, 2), generator=draw) * 2 - 1
+    y = (3 * x[:, :1]).sin() * x[:, 1:] + 0.02 * torch.randn((600, 1), generator=draw)
+    shots = ShotSet((x,), y)
+    twin = make_twin(EnsembleTwinConfig(member=MlpTwinConfig(hidden=(32, 32)), size=4), interface)
+    assert isinstance(twin, EnsembleTwin)
+    report = fit(twin, shots, FitConfig(epochs=60, learning_rate=1e-2, patience=60))
+    members = [evaluate(member, shots).r2_total for member in twin.members]  # type: ignore[arg-type]
+    assert evaluate(twin, shots).r2_total > sum(members) / len(members)
+    assert report.r2_total > 0.97 and report.certainty is not None and 0.2 < report.certainty < 3
+    near, far = torch.zeros(1, 2), torch.full((1, 2), 4.0)
+    with torch.no_grad():
+        assert float(twin.spread(far)) > 10 * float(twin.spread(near))
+    # one and the same seed gives one and the same ensemble
+    again = make_twin(EnsembleTwinConfig(member=MlpTwinConfig(hidden=(32, 32)), size=4), interface)
+    fit(again, shots, FitConfig(epochs=60, learning_rate=1e-2, patience=60))
+    assert torch.equal(again(x), twin(x))
+
+
+def test_an_ensemble_of_one_is_refused() -> None:
+    member = make_twin(MlpTwinConfig(hidden=(4,)), Interface(((2,),), (1,)))
+    with pytest.raises(TwinError, match="take at least two"):
+        EnsembleTwin([member])
