@@ -2,68 +2,27 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Annotated, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from pydantic import Field
 from torch import Tensor
 
-from pnnlab.devices import Clock, DeviceOptions, Stamps, Trigger
+from pnnlab.devices import Clock, Stamps, Trigger
 from pnnlab.errors import AcquisitionError
-from pnnlab.quantities import FrozenModel, Seconds
+from pnnlab_drivers.sim._reading_faults import GOOD, Fate, SensorOptions
+from pnnlab_drivers.sim._seen import Seen
 
-__all__ = ["ReadingFaults", "SensorOptions", "TriggerInput", "TriggeredRun"]
+__all__ = ["TriggerInput", "TriggeredRun"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.number]
 Observe = Callable[[Floats], Tensor]
 Convert = Callable[[Floats, Ints, Tensor], Rows]
-Probability = Annotated[float, Field(ge=0, le=1)]
 
 _ROUNDING: Final = 1e-6
 """So much of a reading's length may a trigger come too early: sums of periods are rounded."""
-
-
-class ReadingFaults(FrozenModel):
-    """How often the readings of a simulated sensor go wrong, as probabilities for each reading.
-
-    Attributes:
-        miss: Its trigger is not seen: nothing is taken, and the counter does not count it.
-        drop: It is counted, and lost on its way.
-        repeat: It comes twice.
-        swap: It comes after the next one; the last one of a run cannot.
-        incomplete: Its second half does not arrive and reads zero.
-    """
-
-    miss: Probability = 0.0
-    drop: Probability = 0.0
-    repeat: Probability = 0.0
-    swap: Probability = 0.0
-    incomplete: Probability = 0.0
-
-
-class SensorOptions(DeviceOptions):
-    """The options that say what a simulated sensor tells of its readings, and how often they go wrong.
-
-    Attributes:
-        counts: Whether readings are numbered.
-        counter_modulus: The counter returns to zero after this many readings.
-        restarts_counter: Whether each run begins with number 0; otherwise numbers run on.
-        stamps: Whether readings have time stamps.
-        stamp_error_s: Largest error of a time stamp; errors are drawn evenly up to there.
-        faults: What goes wrong.
-    """
-
-    counts: bool = True
-    counter_modulus: int = Field(default=65536, ge=2)
-    restarts_counter: bool = False
-    stamps: bool = True
-    stamp_error_s: Seconds = Field(default=0.0, ge=0)
-    faults: ReadingFaults = ReadingFaults()
 
 
 class TriggerInput(Protocol):
@@ -76,20 +35,6 @@ class TriggerInput(Protocol):
     def withdraw(self, after_s: float) -> None:
         """Forget edges after a moment: they will not happen."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Fate:
-    """What becomes of a reading."""
-
-    dropped: bool = False
-    copies: int = 1
-    swapped: bool = False
-    intact: bool = True
-    stamp_off_s: float = 0.0
-
-
-_GOOD: Final = _Fate()
 
 
 class TriggeredRun:
@@ -115,28 +60,32 @@ class TriggeredRun:
         delay_s: From a trigger to the reading.
         advice: What may be wrong where triggers are missing, for the messages.
         ahead: So many readings are asked for in advance at most, beyond those that are read.
+        chained: Whether the first trigger starts all readings, one right after the other.
     """
 
     def __init__(
         self, device: str, what: str, n: int, trigger: Trigger, *, clock: Clock, options: SensorOptions,
         noise: np.random.Generator, first: int, duration_s: float, busy_s: float, delay_s: float = 0.0,
-        advice: str, ahead: int = 0,
+        advice: str, ahead: int = 0, chained: bool = False,
     ) -> None:  # fmt: skip
         self._device, self._what, self._n, self._trigger, self._advice = device, what, n, trigger, advice
         self._clock, self._options, self._noise = clock, options, noise
         self._first = 0 if options.restarts_counter else first
         self._duration_s, self._busy_s, self._delay_s = duration_s, busy_s, delay_s
-        self._faultless = options.faults == ReadingFaults() and not (options.stamps and options.stamp_error_s)
+        self._stamp_error_s = options.stamp_error_s if options.stamps else 0.0
+        self._faultless = options.faults.never and not self._stamp_error_s
+        self._chained = chained
+        self._edge_s = -np.inf
         self._changing = threading.Lock()
         self._listening = False
         self._starts: list[float] = []
-        self._fates: list[_Fate] = []
+        self._fates: list[Fate] = []
         # numbers of readings in the order in which they come; swapped ones that wait for the next one
         self._queue: list[int] = []
         self._held: list[int] = []
         self._came = 0
         # what was seen of readings that are not converted yet, and rows that come later than their successors
-        self._seen = _Seen()
+        self._seen = Seen()
         self._reach, self._ahead = 0, ahead
         self._next = 0
         self._rows: dict[int, Rows] = {}
@@ -150,9 +99,9 @@ class TriggeredRun:
 
     def start(self) -> None:
         """Listen to triggers from now on; an internal timer starts all readings."""
-        self._listening = True
+        self._listening, self._edge_s = True, self._clock.now_s()
         if self._trigger is Trigger.INTERNAL:
-            self._admit(np.asarray(self._clock.now_s() + self._busy_s * np.arange(self._n), np.float64))
+            self._admit(np.asarray(self._edge_s + self._busy_s * np.arange(self._n), np.float64))
 
     def trigger(self) -> None:
         """Start a reading by software.
@@ -172,7 +121,8 @@ class TriggeredRun:
 
     def withdraw(self, after_s: float) -> None:
         """See `TriggerInput.withdraw`."""
-        self._keep_until(after_s + self._delay_s)
+        if not (self._chained and self._starts and self._starts[0] <= after_s + self._delay_s):
+            self._keep_until(after_s + self._delay_s)
 
     def end(self) -> int:
         """Stop listening, forget readings that have not begun, and return the counter of the next run's first one."""
@@ -180,41 +130,52 @@ class TriggeredRun:
         self._keep_until(self._clock.now_s())
         return self._first + len(self._starts)
 
-    def _admit(self, starts_s: Floats) -> None:
+    def _admit(self, edges_s: Floats) -> None:
         with self._changing:
-            if not self._listening or not len(starts_s):
+            if not self._listening or not len(edges_s):
                 return
             # a trigger that comes while the sensor is busy is lost, as on a real one
-            slack_s = _ROUNDING * self._busy_s + 4 * np.spacing(starts_s[-1])
+            slack_s = _ROUNDING * self._busy_s + 4 * np.spacing(edges_s[-1])
             apart_s = self._busy_s - slack_s
             first_s = self._starts[-1] + apart_s if self._starts else -np.inf
-            if self._faultless and starts_s[0] >= first_s and bool((np.diff(starts_s) >= apart_s).all()):
+            is_even = edges_s[0] >= first_s and bool((np.diff(edges_s) >= apart_s).all())
+            if self._faultless and is_even and not self._chained:
                 # thousands of edges at once are the rule, and starting them must not take the time of a shot
-                self._accept(starts_s[: self._n - len(self._starts)].tolist())
+                self._accept(edges_s[: self._n - len(self._starts)].tolist())
                 return
-            for start_s in starts_s.tolist():
-                free = not self._starts or start_s >= self._starts[-1] + apart_s
-                if free and len(self._starts) < self._n and not _happens(self._options.faults.miss, self._noise):
-                    self._starts.append(start_s)
-                    self._fates.append(self._drawn_fate())
-                    self._line_up(len(self._starts) - 1)
+            for edge_s in edges_s.tolist():
+                for start_s in self._seen_edges(edge_s):
+                    if (not self._starts or start_s >= self._starts[-1] + apart_s) and len(self._starts) < self._n:
+                        self._begin_from(start_s)
+
+    def _seen_edges(self, edge_s: float) -> list[float]:
+        """Return what the sensor sees of an edge; its own timer has none that could be missed or late."""
+        before_s, self._edge_s = min(self._edge_s, edge_s), edge_s
+        if self._faultless:
+            return [edge_s]
+        faults = self._options.faults
+        if self._trigger is Trigger.INTERNAL:
+            faults = faults.model_copy(update={"late": 0.0, "spurious": 0.0})
+        return faults.edges(edge_s, before_s, self._noise)
+
+    def _begin_from(self, start_s: float) -> None:
+        """Start a reading; or, with the first trigger of a chain, all of them."""
+        starts_s = [start_s]
+        if self._chained:
+            starts_s = (start_s + self._busy_s * np.arange(self._n)).tolist()
+            if self._faultless:
+                return self._accept(starts_s)
+        for time_s in starts_s:
+            self._starts.append(time_s)
+            self._fates.append(self._options.faults.fate(self._stamp_error_s, self._noise))
+            self._line_up(len(self._starts) - 1)
 
     def _accept(self, starts_s: list[float]) -> None:
         """Take triggers of which none is lost and whose readings all come well and in their order."""
         before = len(self._starts)
         self._starts += starts_s
-        self._fates += [_GOOD] * len(starts_s)
+        self._fates += [GOOD] * len(starts_s)
         self._queue += range(before, len(self._starts))
-
-    def _drawn_fate(self) -> _Fate:
-        noise, faults = self._noise, self._options.faults
-        error_s = self._options.stamp_error_s if self._options.stamps else 0.0
-        fate = _Fate(
-            dropped=_happens(faults.drop, noise), copies=1 + _happens(faults.repeat, noise),
-            swapped=_happens(faults.swap, noise), intact=not _happens(faults.incomplete, noise),
-            stamp_off_s=float(noise.uniform(-error_s, error_s)) if error_s else 0.0,
-        )  # fmt: skip
-        return _GOOD if fate == _GOOD else fate
 
     def _line_up(self, number: int) -> None:
         fate = self._fates[number]
@@ -290,7 +251,8 @@ class TriggeredRun:
         """Return the next `n` readings, those that come until the deadline, and when it is certain that they do."""
         with self._changing:
             numbers = self._queue[self._came : self._came + n]
-            ends_s = np.maximum.accumulate([self._starts[number] + self._busy_s for number in numbers])
+            ready_s = [self._starts[number] + self._busy_s + self._fates[number].stalled_s for number in numbers]
+            ends_s = np.maximum.accumulate(ready_s)
         count = int(np.searchsorted(ends_s, deadline_s, side="right"))
         return numbers[:count], float(ends_s[-1]) if count == n else deadline_s
 
@@ -333,7 +295,7 @@ class TriggeredRun:
         self._rows |= {number: row for number, row in zip(fresh, rows, strict=True) if number in later}
         self._rows = {number: row for number, row in self._rows.items() if number in later}
 
-    def _account(self, numbers: list[int], starts_s: Floats, fates: list[_Fate], note: str) -> Stamps:
+    def _account(self, numbers: list[int], starts_s: Floats, fates: list[Fate], note: str) -> Stamps:
         options, intact = self._options, np.array([fate.intact for fate in fates], bool)
         return Stamps(
             len(numbers), self._duration_s, note=note,
@@ -358,46 +320,3 @@ class TriggeredRun:
             )
         late = self._starts[min(wanted, self._n) - 1] + self._busy_s > self._clock.now_s()
         return f"a {self._what} takes {self._busy_s:g} s; wait longer" if late else ""
-
-
-def _happens(probability: float, noise: np.random.Generator) -> bool:
-    """Return whether chance has it; where it cannot, nothing is drawn."""
-    return probability > 0 and float(noise.random()) < probability
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What was observed of readings that are not converted yet, one row each.
-
-    Attributes:
-        numbers: Which readings, increasing.
-        starts_s: When they begin.
-        rows: What they see.
-        revision: Of the world in which they see it.
-    """
-
-    numbers: tuple[int, ...] = ()
-    starts_s: tuple[float, ...] = ()
-    rows: Tensor = field(default_factory=lambda: torch.empty(0))
-    revision: int = 0
-
-    def still_true(self, starts_s: list[float], revision: int) -> "_Seen":
-        """Return what can be kept: readings that still begin when they did, in a world that has not changed."""
-        kept = 0
-        if revision == self.revision:
-            for number, start_s in zip(self.numbers, self.starts_s, strict=True):
-                if number >= len(starts_s) or starts_s[number] != start_s:
-                    break
-                kept += 1
-        return _Seen(self.numbers[:kept], self.starts_s[:kept], self.rows[:kept], revision)
-
-    def with_more(self, numbers: list[int], starts_s: list[float], rows: Tensor) -> "_Seen":
-        """Return it with later readings added."""
-        joined = torch.cat([self.rows, rows]) if self.numbers else rows
-        return _Seen((*self.numbers, *numbers), (*self.starts_s, *starts_s), joined, self.revision)
-
-    def split(self, stop: int) -> tuple[tuple[list[int], list[float], Tensor], "_Seen"]:
-        """Return readings before number `stop` and the rest."""
-        k = int(np.searchsorted(self.numbers, stop))
-        rest = _Seen(self.numbers[k:], self.starts_s[k:], self.rows[k:], self.revision)
-        return (list(self.numbers[:k]), list(self.starts_s[:k]), self.rows[:k]), rest

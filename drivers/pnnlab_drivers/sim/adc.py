@@ -11,11 +11,15 @@ from pnnlab.devices import ADC, DeviceOptions, Identity, SettingValue, Stamps, T
 from pnnlab.errors import SetpointError
 from pnnlab.quantities import Hertz, Seconds, Volts
 from pnnlab_drivers.sim._converter import Converter
+from pnnlab_drivers.sim._leftovers import Leftovers
 from pnnlab_drivers.sim._plant import plant_of
-from pnnlab_drivers.sim._triggered_run import SensorOptions, TriggeredRun
+from pnnlab_drivers.sim._reading_faults import SensorOptions
+from pnnlab_drivers.sim._triggered_run import TriggeredRun
 from pnnlab_drivers.sim.circuit_board import CircuitBoard, SampledRecord
 
 __all__ = ["SimAdc"]
+
+Rows = npt.NDArray[np.number]
 
 _AHEAD: Final = 1 << 16
 """Samples that the circuit is followed into the future at most: many at once are faster than block by block."""
@@ -37,6 +41,8 @@ class SimAdcOptions(SensorOptions):
         inl_lsb: Largest integral nonlinearity of each channel, in codes.
         noise_rms_v: Root mean square of the noise of a sample.
         noise: Scales it; 0 switches it off.
+        chains: Whether the first pulse on the trigger line starts all records of a run.
+        stale_records: Old records that come before those of each run.
         serial: What the converter reports.
 
     What it tells of its records, and what goes wrong with them, is in `SensorOptions`.
@@ -53,6 +59,8 @@ class SimAdcOptions(SensorOptions):
     inl_lsb: float = Field(default=0.0, ge=0)
     noise_rms_v: Volts = 0.0
     noise: float = Field(default=1.0, ge=0)
+    chains: bool = False
+    stale_records: int = Field(default=0, ge=0)
     serial: str = "SIM-ADC-1"
 
 
@@ -61,8 +69,8 @@ class SimAdc(ADC):
 
     Each trigger starts one record; one that comes during a record is lost. Hardware triggers are the DAC's
     marker pulses, the first with the start of a waveform and then one a record, so that armed records follow each
-    other without a gap, as after the start trigger of a multifunction card. A waveform that ends before the last armed
-    record begins leaves records missing.
+    other without a gap. A waveform that ends before the last armed record begins leaves records missing. With the
+    option `chains` the first pulse starts all records, as the start trigger of a multifunction card does.
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimAdcOptions
@@ -104,6 +112,16 @@ class SimAdc(ADC):
         """See `Sensor.stamp_error_s`."""
         return self.options.stamp_error_s if self.options.stamps else None
 
+    @property
+    def chains_records(self) -> bool:
+        """See `ADC.chains_records`."""
+        return self.options.chains
+
+    @property
+    def stale_readings(self) -> int:
+        """See `Sensor.stale_readings`."""
+        return self.options.stale_records
+
     def expected(self, volts: torch.Tensor) -> torch.Tensor:
         """See `pnnlab.devices.Oracle`: records of single shots, each from a circuit at rest.
 
@@ -137,6 +155,9 @@ class SimAdc(ADC):
         )  # fmt: skip
         self._rate_hz = board.sample_rate_hz
         self._counter = 0
+        self._sampled: dict[float, SampledRecord] = {}
+        n = options.stale_records
+        self._leftovers = Leftovers(n, counts=options.counts, stamps=options.stamps) if n else None
 
     def _identify(self) -> Identity:
         return Identity("pnnlab", "simulated ADC", self.options.serial, "1")
@@ -163,19 +184,26 @@ class SimAdc(ADC):
         self._rate_hz, self._record_s = rate_hz, n_samples / rate_hz
         self._ticks_s = np.arange(n_samples) / rate_hz + self._delay_s(rate_hz)
         self._trigger_line = trigger is Trigger.HARDWARE
-        self._sampled: dict[float, SampledRecord] = {}
+        chained = self._trigger_line and self.options.chains
+        self._listens_every_s = n * self._record_s if chained else self._record_s
+        self._shape = (n_samples, self.n_inputs)
         self._run = TriggeredRun(
             self.name, "record", n, trigger, clock=self.clock, options=self.options,
             noise=self._board.noise(f"adc {self.name} records"), first=self._counter,
             duration_s=self._record_s, busy_s=self._record_s, ahead=max(_AHEAD // n_samples, 1),
-            advice="start the waveform after the ADC, make it as long as all records",
+            advice="start the waveform after the ADC, make it as long as all records", chained=chained,
         )  # fmt: skip
+        old = self.options.stale_records
+        self._sampled = dict(tuple(self._sampled.items())[-old:]) if old else {}
+        if self._leftovers is not None:
+            before = (self._run.first_counter or 0) - 1
+            self._leftovers.refill(self._shape, before % self.options.counter_modulus, self.clock.now_s())
         return self._run.first_counter
 
     def _start(self) -> None:
         self._run.start()
         if self._trigger_line:
-            self._board.listen(self._run, every_s=self._record_s)
+            self._board.listen(self._run, every_s=self._listens_every_s)
 
     def _trigger(self) -> None:
         self._run.trigger()
@@ -183,15 +211,23 @@ class SimAdc(ADC):
     def _wait(self, timeout_s: float) -> None:
         self._run.wait(timeout_s)
 
-    def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        starts_s, stamps = self._run.read(
-            out, timeout_s, observe=self._observe, convert=self._convert,
-            revision=lambda: self._board.course.revision,
-        )  # fmt: skip
-        self._board.records.extend(self._sampled[start_s] for start_s in starts_s.tolist())
+    def _read(self, out: Rows, timeout_s: float) -> Stamps:
+        def read(rows: Rows) -> tuple[npt.NDArray[np.float64], Stamps]:
+            return self._read_run(rows, timeout_s)
+
+        starts_s, stamps = read(out) if self._leftovers is None else self._leftovers.read(out, read)
+        self._board.records.extend(self._sampled[start_s] for start_s in starts_s.tolist() if start_s in self._sampled)
         return stamps
 
+    def _read_run(self, rows: Rows, timeout_s: float) -> tuple[npt.NDArray[np.float64], Stamps]:
+        return self._run.read(
+            rows, timeout_s, observe=self._observe, convert=self._convert,
+            revision=lambda: self._board.course.revision,
+        )  # fmt: skip
+
     def _disarm(self) -> None:
+        if self._leftovers is not None:
+            self._leftovers.keep(self.options.stale_records, self._shape, lambda rows: self._read_run(rows, 0.0))
         self._board.unlisten(self._run)
         self._counter = self._run.end()
         self._board.course.rewind(self.clock.now_s())

@@ -46,6 +46,10 @@ class TestAdcWithNeither(SimAdcConformance):
     options: ClassVar[dict[str, object]] = {"counts": False, "stamps": False}
 
 
+class TestAdcThatChainsItsRecords(SimAdcConformance):
+    options: ClassVar[dict[str, object]] = {"chains": True}
+
+
 def begun(bench: Bench, volts: Array, n_records: int, *, n_samples: int = 8) -> int:
     """Arm and start records with a waveform, shape `(n, n_in)`; return the waveform's token."""
     bench.adc.arm_records(n_records, n_samples=n_samples, rate_hz=RATE_HZ, trigger=Trigger.HARDWARE)
@@ -119,6 +123,37 @@ def test_the_counter_counts_records_that_began_read_or_not() -> None:
     begun(bench, np.zeros((8, 3)), 1)
     assert bench.adc.first_counter == 5
     assert bench.adc.read(1, timeout_s=1.0).stamps.counters == [5]
+
+
+def test_chained_records_are_those_that_were_triggered_one_by_one() -> None:
+    volts = shots(6, 8)
+    np.testing.assert_array_equal(exact(adc_options={"chains": True}).play(volts)[1], exact().play(volts)[1])
+
+
+def test_old_records_come_before_those_of_a_run() -> None:
+    bench = exact(adc_options={"stale_records": 2, "restarts_counter": True})
+
+    def run(volts: float) -> tuple[Array, list[int], list[int]]:
+        token = bench.dac.write(np.full(3, volts)).tokens[0]
+        bench.clock.sleep_until(bench.clock.now_s() + 1.0)
+        bench.adc.arm_records(3, n_samples=8, rate_hz=RATE_HZ, trigger=Trigger.INTERNAL)
+        bench.adc.start()
+        bench.plant.records.clear()
+        records = bench.adc.collect(1, timeout_s=1.0), bench.adc.collect(2, timeout_s=1.0)
+        bench.clock.sleep_until(bench.clock.now_s() + 1.0)
+        bench.adc.disarm()
+        stamps = [records[0].stamps, records[1].stamps]
+        sampled = [record.tokens[0][0] - token for record in bench.plant.records]
+        rows = np.concatenate([part.volts[:, -1, 0].copy() for part in records])
+        return rows, [int(c) for part in stamps if part.counters is not None for c in part.counters], sampled
+
+    first, numbers, sampled = run(0.2)
+    assert first[:2].tolist() == [0.0, 0.0] and first[2] != 0
+    assert numbers == [65535, 65535, 0] and sampled == [0]
+    second, numbers, sampled = run(0.4)
+    np.testing.assert_allclose(second[:2], first[2], rtol=1e-6)
+    assert abs(second[2] - first[2]) > 0.01
+    assert numbers == [1, 2, 0] and sampled == [-1, -1, 0]
 
 
 # Truth

@@ -11,7 +11,8 @@ import torch
 
 from pnnlab.devices import Stamps, Trigger
 from pnnlab.errors import AcquisitionError
-from pnnlab_drivers.sim._triggered_run import SensorOptions, TriggeredRun
+from pnnlab_drivers.sim._reading_faults import SensorOptions
+from pnnlab_drivers.sim._triggered_run import TriggeredRun
 from tests.drivers.sim.clocks import EventfulClock
 
 Floats = npt.NDArray[np.float64]
@@ -29,6 +30,7 @@ class Sensor:
     ahead: int = 0
     first: int = 10
     seed: int = 0
+    chained: bool = False
 
     def __post_init__(self) -> None:
         self.clock = EventfulClock()
@@ -39,7 +41,7 @@ class Sensor:
         self.run = TriggeredRun(
             "camera", "frame", self.n, self.trigger, clock=self.clock, noise=self.noise, first=self.first,
             options=SensorOptions.model_validate(self.options), duration_s=1.0, busy_s=1.5, delay_s=self.delay_s,
-            advice="look at the trigger line", ahead=self.ahead,
+            advice="look at the trigger line", ahead=self.ahead, chained=self.chained,
         )  # fmt: skip
         self.run.start()
 
@@ -223,6 +225,55 @@ def test_a_counter_that_restarts_begins_at_zero() -> None:
     sensor = Sensor(options={"restarts_counter": True}).pulses(0.0)
     assert sensor.run.first_counter == 0
     np.testing.assert_array_equal(sensor.read(1)[2].counters, [0])
+
+
+def test_a_late_answer_begins_late_and_may_cost_the_next_reading() -> None:
+    faults = {"late": 1.0, "late_by": ("0.2 s", "0.3 s")}
+    sensor = Sensor(options={"faults": faults}).pulses(0.0, 2.0, 4.0)
+    late_s = sensor.read(3)[1] - np.array([0.0, 2.0, 4.0])
+    assert (late_s >= 0.2).all() and (late_s <= 0.3).all()
+    sensor = Sensor(options={"faults": faults}).pulses(0.0, 1.5)
+    assert sensor.read(2, timeout_s=20.0)[2].count == 1, "the second edge came while the sensor was busy"
+
+
+def test_a_spurious_edge_starts_a_reading_too_early() -> None:
+    sensor = Sensor(n=2, options={"faults": {"spurious": 1.0}}).pulses(10.0, 20.0)
+    _, starts_s, stamps = sensor.read(2)
+    assert 0.0 <= starts_s[0] < 10.0 and starts_s[0] + 1.5 <= starts_s[1]
+    assert stamps.counters is not None and stamps.counters.tolist() == [10, 11]
+
+
+def test_what_is_stalled_holds_up_what_follows() -> None:
+    faults = {"stall": 1.0, "stall_by": "5 s"}
+    sensor = Sensor(options={"faults": faults}).pulses(0.0, 2.0)
+    assert sensor.read(2, timeout_s=6.0)[2].count == 0
+    assert sensor.read(2, timeout_s=3.0)[1].tolist() == [0.0, 2.0]
+    assert sensor.clock.now_s() == 8.5, "the second one has ended at 3.5 s"
+
+
+# Chains
+
+
+@pytest.mark.parametrize("faults", [{}, {"repeat": 1e-12}])
+def test_one_edge_starts_a_chain(faults: dict[str, float]) -> None:
+    """With and without the short way for sensors without faults."""
+    sensor = Sensor(n=3, chained=True, options={"faults": faults}).pulses(1.0, 2.0, 7.0)
+    assert sensor.read(3)[1].tolist() == [1.0, 2.5, 4.0]
+    assert sensor.run.end() == 13
+
+
+def test_a_chain_goes_on_when_its_trigger_is_called_off_afterwards() -> None:
+    sensor = Sensor(n=3, chained=True).pulses(1.0)
+    sensor.run.withdraw(2.0)
+    assert sensor.read(3)[1].tolist() == [1.0, 2.5, 4.0]
+    sensor = Sensor(n=3, chained=True).pulses(3.0)
+    sensor.run.withdraw(2.0)
+    assert sensor.read(3, timeout_s=20.0)[2].count == 0
+
+
+def test_a_chain_whose_edge_is_missed_never_begins() -> None:
+    sensor = Sensor(n=3, chained=True, options={"faults": {"miss": 1.0}}).pulses(1.0)
+    assert sensor.read(3, timeout_s=20.0)[2].count == 0
 
 
 # Triggers that do not come after all
