@@ -250,9 +250,10 @@ def test_records_that_were_armed_and_abandoned_do_not_hold_up_the_next_ones() ->
 
 
 def test_made_safe_while_a_record_is_awaited() -> None:
-    bench = Bench(clock=RealClock())
+    # coarse steps of integration: on a busy computer, too, the simulation is done well before the waveform
+    bench = Bench(clock=RealClock(), network={"substeps": 1})
     # long records of a slow waveform: the reading waits while the DAC is made safe
-    rate_hz, n = 25.0, 20
+    rate_hz, n = 50.0, 20
     bench.adc.arm_records(1, n_samples=n, rate_hz=rate_hz, trigger=Trigger.HARDWARE)
     bench.dac.arm_waveform(np.ones((n, 3)), rate_hz=rate_hz, trigger=Trigger.INTERNAL)
     bench.adc.start()
