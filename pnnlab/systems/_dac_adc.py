@@ -10,14 +10,12 @@ from pydantic import Field
 
 from pnnlab.devices import ADC, DAC, Device, Trigger
 from pnnlab.errors import AbilityError, SetpointError
-from pnnlab.quantities import FrozenModel, Hertz, Volts
+from pnnlab.quantities import FrozenModel, Hertz, Seconds, Volts
 from pnnlab.systems._array import A, constant_like
-from pnnlab.systems._frames import BLOCK_S, HOST_S, PATIENCE_S
-from pnnlab.systems._pairing import TriggeredRun
+from pnnlab.systems._records import Played, RecordTaker, Stepped
 from pnnlab.systems._shots import FloatArray, Shots
 from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
 from pnnlab.systems._timing import Timing
-from pnnlab.systems._trace import Lane
 
 __all__ = ["DacAdc", "DacAdcConfig"]
 
@@ -25,11 +23,12 @@ Ints = npt.NDArray[np.int64]
 
 
 class WaveformEncoder(FrozenModel):
-    """How inputs and controls become waveforms.
+    """How inputs and controls become voltages in time.
 
-    Each input is a voltage `amplitude · x` on one of the input channels, each control a voltage between plus and minus
-    `control_amplitude` on one of the control channels; values follow each other in steps of `hold` samples. A shot
-    begins with `rest` samples of 0 V, in which the circuit forgets the shot before.
+    Each input is a voltage `offset + amplitude · x` on one of the input channels, each control one that is
+    `control_offset`, plus or minus up to `control_amplitude`, on one of the control channels; values follow each other
+    in steps of which `hold` samples are looked at. A shot begins with `rest` samples in which all channels stand at
+    their offsets, so that the circuit forgets the shot before.
     """
 
     input_channels: tuple[int, ...] = Field(min_length=1)
@@ -39,31 +38,51 @@ class WaveformEncoder(FrozenModel):
     rest: int = Field(default=0, ge=0)
     amplitude_v: Volts
     control_amplitude_v: Volts
+    offset_v: Volts = 0.0
+    control_offset_v: Volts = 0.0
 
 
 class WindowDecoder(FrozenModel):
-    """How a record becomes outputs: each channel's mean in each window after the rest, as a fraction of full scale."""
+    """How a record becomes outputs: each channel's mean in each window after the rest, as a fraction of full scale.
+
+    An output of 0 is the voltage `zero`, one of 1 is `full_scale` above it.
+    """
 
     windows: int = Field(gt=0)
     full_scale_v: Volts
+    zero_v: Volts = 0.0
 
 
 class DacAdcConfig(SystemConfig):
-    """A system of the kind `dac-adc` in the bench file."""
+    """A system of the kind `dac-adc` in the bench file.
+
+    Attributes:
+        dac: The device that makes the voltages.
+        adc: The device that measures; it may be the same.
+        mode: `waveform` plays a batch as one waveform whose start triggers the records; `steps` writes static voltages,
+            lets them settle and records, one step after the other.
+        rate_hz: Samples per second.
+        settle_s: With `steps`: how long the circuit takes to settle after a change, on top of the converter's own
+            time, as far as its design tells; a calibration record counts instead of both where there is one.
+    """
 
     kind: Literal["dac-adc"] = "dac-adc"
     dac: str
     adc: str
+    mode: Literal["waveform", "steps"] = "waveform"
     rate_hz: Hertz
+    settle_s: Seconds = Field(default=0.0, ge=0)
     encoder: WaveformEncoder
     decoder: WindowDecoder
 
 
 class DacAdc(System):
-    """One shot: a rest and a stretch of waveform on every output channel, and the record that was sampled with it.
+    """One shot: a rest, and voltages on every output channel one after the other, with what comes back at each.
 
-    A batch is one buffered waveform and one record. The drive is the voltage in units of `amplitude` (input channels)
-    and `control_amplitude` (control channels), shape `(batch, steps, n_outputs)`.
+    The drive is the voltage around its offset in units of `amplitude` (input channels) and `control_amplitude` (control
+    channels), shape `(batch, steps, n_outputs)`. In the mode `waveform` a batch is one buffered waveform and its
+    records. In the mode `steps` voltages are static, and each is recorded after it has settled; as a setpoint a shot is
+    the waveform that would do the same: each step as long as it takes to settle, and `hold` samples at its end.
     """
 
     Config = DacAdcConfig
@@ -74,21 +93,38 @@ class DacAdc(System):
     def __init__(self, name: str, config: DacAdcConfig, devices: Mapping[str, Device], facilities: Facilities) -> None:
         super().__init__(name, config, devices, facilities)
         self._dac, self._adc = cast(DAC, devices["dac"]), cast(ADC, devices["adc"])
-        encoder = config.encoder
+        self._check_channels()
+        self._map_channels()
+        dac, waveform = self._dac, config.mode == "waveform"
+        self._timing = self._calibrated(
+            "dac", settle_s=0.0 if waveform else dac.settle_s + config.settle_s, latency_s=dac.latency_s,
+            devices=("dac", "adc"), conditions={"mode": self.mode},
+        )  # fmt: skip
+        lead_s = 0.0 if waveform else self._timing.latency_s[1] + self._timing.settle_s
+        self._lay_out(math.ceil(lead_s * config.rate_hz * (1 - 1e-9)))
+        if waveform:
+            self._check_waveform()
+        self._taker = self._make_taker()
+
+    def _check_channels(self) -> None:
+        encoder, decoder = self.config.encoder, self.config.decoder
         used = (*encoder.input_channels, *encoder.control_channels)
         if len(set(used)) != len(used) or not set(used) <= set(range(self._dac.n_outputs)):
             raise SetpointError(
-                f"{name}: input channels {encoder.input_channels} and control channels {encoder.control_channels} "
-                f"must be different ones of the {self._dac.n_outputs} channels of {config.dac} (counted from 0)"
+                f"{self.name}: input channels {encoder.input_channels} and control channels {encoder.control_channels} "
+                f"must be different ones of the {self._dac.n_outputs} channels of {self.config.dac} (counted from 0)"
             )
         samples = encoder.steps * encoder.hold
-        if samples % config.decoder.windows:
+        if samples % decoder.windows:
             raise SetpointError(
-                f"{name}: {config.decoder.windows} windows do not divide the {samples} samples of a shot "
+                f"{self.name}: {decoder.windows} windows do not divide the {samples} samples of a shot "
                 f"({encoder.steps} steps of {encoder.hold}); choose a divisor in the bench file"
             )
+
+    def _map_channels(self) -> None:
+        """Work out what each channel shows at each step, and the volts of its unit."""
+        encoder, n_in, n_controls = self.config.encoder, self.n_in, self.n_controls
         # column of (inputs, controls, zero) that each step of each channel shows
-        n_in, n_controls = self.n_in, self.n_controls
         index = np.full((encoder.steps, self._dac.n_outputs), n_in + n_controls)
         index[:, encoder.input_channels] = np.arange(n_in).reshape(encoder.steps, -1)
         index[:, encoder.control_channels] = n_in + np.arange(n_controls).reshape(encoder.steps, -1)
@@ -96,29 +132,54 @@ class DacAdc(System):
         self._control_columns = np.where((index >= n_in) & (index < n_in + n_controls), index - n_in, 0)
         self._is_input = (index < n_in).astype(np.float64)
         self._is_control = ((index >= n_in) & (index < n_in + n_controls)).astype(np.float64)
-        volts = np.zeros(self._dac.n_outputs)
-        volts[list(encoder.input_channels)] = encoder.amplitude_v
-        volts[list(encoder.control_channels)] = encoder.control_amplitude_v
-        self._volts_per_unit = volts
+        self._volts_per_unit, self._offset_v = np.zeros((2, self._dac.n_outputs))
+        for channels, amplitude_v, offset_v in (
+            (encoder.input_channels, encoder.amplitude_v, encoder.offset_v),
+            (encoder.control_channels, encoder.control_amplitude_v, encoder.control_offset_v),
+        ):
+            self._volts_per_unit[list(channels)], self._offset_v[list(channels)] = amplitude_v, offset_v
+
+    def _lay_out(self, lead: int) -> None:
+        """Work out the samples of a shot: its rest, and steps that settle for `lead` samples and are then looked at."""
+        encoder = self.config.encoder
+        each = lead + encoder.hold
         # which step each sample of a shot shows; samples of the rest show none
         self._step_of_sample = np.concatenate(
-            [np.zeros(encoder.rest, np.int64), np.repeat(np.arange(encoder.steps), encoder.hold)]
+            [np.zeros(encoder.rest, np.int64), np.repeat(np.arange(encoder.steps), each)]
         )
         self._not_rest = (np.arange(len(self._step_of_sample)) >= encoder.rest).astype(np.float64)[:, None]
-        if Trigger.HARDWARE not in self._adc.triggers or self._adc.stamp_error_s is None:
+        held = encoder.rest + np.arange(encoder.steps)[:, None] * each + lead + np.arange(encoder.hold)
+        self._held: slice | Ints = held.ravel() if lead else slice(encoder.rest, None)
+
+    def _check_waveform(self) -> None:
+        dac, adc, config = self._dac, self._adc, self.config
+        instead = "or set the system's `mode` to `steps`, which takes static voltages and no trigger line"
+        if Trigger.HARDWARE not in adc.triggers or (adc.stamp_error_s is None and not adc.chains_records):
             raise AbilityError(
-                f"{name}: {config.adc} has no hardware trigger or no time stamps, so that no record can be proven to "
-                f"belong to its waveform; use a converter that is triggered by {config.dac}"
+                f"{self.name}: {config.adc} has no hardware trigger, or takes one for each record and has no time "
+                f"stamps, so that no record can be proven to belong to its waveform; use a converter that is triggered "
+                f"by {config.dac}, {instead}"
             )
-        dac = self._dac
-        self._timing = self._calibrated(
-            "dac", settle_s=0.0, latency_s=(0.0, 0.0), devices=("dac", "adc"), conditions={"mode": "waveform"}
-        )
+        if self.devices["dac"] is self.devices["adc"] and not dac.joins_runs:
+            raise AbilityError(
+                f"{self.name}: {config.dac} cannot play a waveform and record at once; use two devices, {instead}"
+            )
         if len(self._step_of_sample) > dac.max_samples:
             raise AbilityError(
-                f"{name}: a shot has {len(self._step_of_sample)} samples, the memory of {config.dac} holds "
-                f"{self._dac.max_samples}; shorten `steps`, `hold` or `rest`"
+                f"{self.name}: a shot has {len(self._step_of_sample)} samples, the memory of {config.dac} holds "
+                f"{dac.max_samples}; shorten `steps`, `hold` or `rest`, {instead}"
             )
+
+    def _make_taker(self) -> RecordTaker:
+        config, encoder = self.config, self.config.encoder
+        if config.mode == "waveform":
+            return Played(
+                self._dac, self._adc, self._timing, rate_hz=config.rate_hz, clock=self.clock, trace=self.trace
+            )  # fmt: skip
+        return Stepped(
+            self._dac, self._adc, self._timing, rate_hz=config.rate_hz, clock=self.clock, trace=self.trace,
+            hold=encoder.hold, rest_s=encoder.rest / config.rate_hz,
+        )  # fmt: skip
 
     # What it is
 
@@ -153,8 +214,16 @@ class DacAdc(System):
         return -1.0, 1.0
 
     @property
+    def mode(self) -> str:
+        """Return the way in which it measures."""
+        return self.config.mode
+
+    @property
     def shot_s(self) -> float:
-        """See `System.shot_s`: samples over rate."""
+        """See `System.shot_s`: samples over rate, or what each step takes."""
+        if isinstance(self._taker, Stepped):
+            encoder = self.config.encoder
+            return encoder.steps * self._taker.step_s + encoder.rest / self.config.rate_hz
         return len(self._step_of_sample) / self.config.rate_hz
 
     @property
@@ -178,85 +247,67 @@ class DacAdc(System):
     def to_setpoints(self, *drive: A) -> tuple[A, ...]:
         """See `System.to_setpoints`: one waveform a shot in V, shape `(batch, n_samples, n_outputs)`."""
         (units,) = drive
-        volts = units * constant_like(self._volts_per_unit, units)
-        return (volts[..., self._step_of_sample, :] * constant_like(self._not_rest, units),)
+        around = units * constant_like(self._volts_per_unit, units)
+        shown = around[..., self._step_of_sample, :] * constant_like(self._not_rest, units)
+        return (shown + constant_like(self._offset_v, units) if self._offset_v.any() else shown,)
 
     def decode(self, reading: A) -> A:
-        """See `System.decode`."""
-        windows = self.config.decoder.windows
-        played = reading[..., self.config.encoder.rest :, :]
-        means = played.reshape(-1, windows, played.shape[-2] // windows, played.shape[-1]).mean((-2,))
-        outputs: A = (means / self.config.decoder.full_scale_v).reshape(means.shape[0], -1)
+        """See `System.decode`; records as long as a setpoint."""
+        outputs: A = self._outputs(reading[..., self._held, :])
+        return outputs
+
+    def _outputs(self, held: A) -> A:
+        """Return outputs, shape `(batch, n_out)`, of the samples that are looked at, shape `(batch, n, n_inputs)`."""
+        decoder = self.config.decoder
+        means = held.reshape(-1, decoder.windows, held.shape[-2] // decoder.windows, held.shape[-1]).mean((-2,))
+        outputs: A = ((means - decoder.zero_v) / decoder.full_scale_v).reshape(means.shape[0], self.n_out)
         return outputs
 
     # Shots
 
     def _prepare(self, drive: tuple[FloatArray, ...]) -> tuple[FloatArray, ...]:
-        return self.to_setpoints(*drive)
+        if self.mode == "waveform":
+            return self.to_setpoints(*drive)
+        (units,) = drive
+        rows = units * self._volts_per_unit.astype(units.dtype) + self._offset_v.astype(units.dtype)
+        if not self.config.encoder.rest:
+            return (rows,)
+        rest = np.broadcast_to(self._offset_v.astype(units.dtype), (len(rows), 1, rows.shape[2]))
+        return (np.concatenate([rest, rows], axis=1),)
 
     def _take(self, setpoints: Setpoints, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
-        volts = cast(FloatArray, setpoints[0])
-        size, fault = self._dac.max_samples // volts.shape[1], ""
-        for begin in range(0, len(wanted), size):
-            fault = self._play(volts, wanted[begin : begin + size], shots, tell) or fault
-        return fault
+        return self._taker.take(cast(FloatArray, setpoints[0]), wanted, _Sink(self, shots, tell))
 
-    def _play(self, volts: FloatArray, wanted: Ints, shots: Shots, tell: Callable[[], None]) -> str:
-        """Play shots, shape `(batch, n_samples, n_outputs)`, as one waveform and record them with it."""
-        dac, adc, rate_hz, n = self._dac, self._adc, self.config.rate_hz, len(wanted)
-        n_samples = volts.shape[1]
-        chosen = volts if n == len(volts) else volts[wanted]
-        with self.trace.span(Lane.BENCH, "upload", n):
-            adc.arm_records(n, n_samples=n_samples, rate_hz=rate_hz, trigger=Trigger.HARDWARE)
-        try:
-            with self.trace.span(Lane.BENCH, "upload", n):
-                setpoint = dac.arm_waveform(
-                    chosen.reshape(-1, chosen.shape[2]), rate_hz=rate_hz, trigger=Trigger.INTERNAL
-                )
-            try:
-                shots.drive[0][wanted] = self._units(cast(FloatArray, setpoint.realised.reshape(chosen.shape)))
-                adc.start()
-                earliest_s = self.clock.now_s()
-                dac.start()
-                latest_s = self.clock.now_s() + self._timing.latency_s[1]
-                run = TriggeredRun(
-                    n, period_s=self.shot_s, delay_s=0.0, duration_s=self.shot_s, begun_s=(earliest_s, latest_s),
-                    error_s=adc.stamp_error_s or 0.0, tolerance_s=0.5 / rate_hz,
-                    margin_s=HOST_S,  # the marker starts the records, so none can come before the waveform
-                )  # fmt: skip
-                self._read_out(run, wanted, setpoint.tokens[0], shots, tell, latest_s)
-                dac.wait(n * self.shot_s + PATIENCE_S)
-            finally:
-                dac.disarm()
-        finally:
-            adc.disarm()
-        return run.fault()
+    def outputs_of(self, records: npt.NDArray[np.number]) -> FloatArray:
+        """Return the outputs of records as the devices give them, shape `(n, n_samples, n_inputs)`."""
+        outputs = self._outputs(records) if self.mode == "steps" else self.decode(records)
+        return outputs.astype(self.dtype, copy=False)
 
-    def _read_out(
-        self, run: TriggeredRun, wanted: Ints, token: int, shots: Shots, tell: Callable[[], None], first_s: float
-    ) -> None:
-        adc, n, taken, came = self._adc, len(wanted), 0, True
-        block = max(1, int(BLOCK_S / self.shot_s))
-        ys, starts_s = np.empty((n, self.n_out), self.dtype), np.empty(n)
-        while came and taken < n:
-            size = min(block, n - taken, shots.until_edge(int(wanted[taken])))
-            due_s = first_s + (taken + size) * self.shot_s
-            with self.trace.span(Lane.BENCH, "record", size):
-                records = adc.collect(size, timeout_s=max(due_s - self.clock.now_s(), 0.0) + PATIENCE_S)
-            with self.trace.span(Lane.BENCH, "decode", size):
-                count = records.stamps.count
-                assert records.stamps.start_s is not None  # noqa: S101 (asked of the converter when wired)
-                new = slice(taken, taken + count)
-                ys[new], starts_s[new] = self.decode(records.volts), records.stamps.start_s
-                taken, came = taken + count, count == size
-                run.add(records.stamps)
-                pairs = run.decide(final=not came or taken == n)
-                shots.put(wanted[pairs.steps], ys[pairs.readings], np.full(len(pairs), token), starts_s[pairs.readings])
-                shots.end_s = self.clock.now_s()
-            tell()
-
-    def _units(self, volts: FloatArray) -> FloatArray:
-        """Return realised waveforms in units of the amplitudes; the first sample of a step tells what all of it was."""
-        first = self.config.encoder.rest + np.arange(self.config.encoder.steps) * self.config.encoder.hold
-        shown = volts[:, first]
+    def realised(self, volts: FloatArray) -> FloatArray:
+        """Return shots that the DAC shows, as in a setpoint or row by row, in units of the amplitudes."""
+        encoder = self.config.encoder
+        # the first sample of a step tells what all of it was
+        rows = np.arange(encoder.steps) * encoder.hold + encoder.rest
+        if self.mode == "steps":
+            rows = np.arange(encoder.steps) + (encoder.rest > 0)
+        shown = volts[:, rows] - self._offset_v.astype(volts.dtype)
         return np.divide(shown, self._volts_per_unit, out=np.zeros_like(shown), where=self._volts_per_unit != 0)
+
+
+class _Sink:
+    """Where a batch's records go."""
+
+    def __init__(self, system: DacAdc, shots: Shots, tell: Callable[[], None]) -> None:
+        self._system, self._shots, self._tell = system, shots, tell
+        self.until_edge = shots.until_edge
+
+    def shown(self, shots: Ints, volts: FloatArray) -> None:
+        self._shots.drive[0][shots] = self._system.realised(volts)
+
+    def decode(self, volts: npt.NDArray[np.number]) -> FloatArray:
+        return self._system.outputs_of(volts)
+
+    def put(self, shots: Ints, y: FloatArray, tokens: Ints, exposed_s: npt.NDArray[np.float64] | float) -> None:
+        self._shots.put(shots, y, tokens, exposed_s)
+        self._shots.end_s = self._system.clock.now_s()
+        self._tell()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pnnlab.devices import Camera, Clock, Frames, Setpoint, SpatialLightModulator, Trigger
+from pnnlab.systems._newest import newest_fault
 from pnnlab.systems._pairing import Pairs, TriggeredRun, match_windows, quorum
 from pnnlab.systems._shots import FloatArray
 from pnnlab.systems._timing import Timing
@@ -289,22 +290,9 @@ class Alternating(FrameTaker):
                 frames = camera.collect(1, timeout_s=self._exposed_s + camera.readout_s + PATIENCE_S)
                 if not frames.stamps.count:
                     return frames, f"a frame never came ({frames.stamps.note})"
-            return frames, self._fault(frames, n, settled_s)
+            return frames, newest_fault(camera, frames.stamps, n, settled_s, what="frame", of="pattern")
         finally:
             camera.disarm()
-
-    def _fault(self, frames: Frames, n: int, settled_s: float) -> str:
-        stamps, first, modulus = frames.stamps, self._camera.first_counter, self._camera.counter_modulus
-        if stamps.intact is not None and not stamps.intact[0]:
-            return "a frame was incomplete"
-        if stamps.start_s is not None and stamps.start_s[0] - (self._camera.stamp_error_s or 0.0) < settled_s - 1e-9:
-            return "a frame was exposed before the pattern had settled"
-        if stamps.counters is not None and first is not None and modulus is not None:
-            # stale frames have earlier numbers, so the newest can only be one of those that were exposed since
-            behind = int(first + n - 1 - stamps.counters[0]) % modulus
-            if behind > self._camera.stale_readings:
-                return f"the camera counted {int(stamps.counters[0])} where {first + n - 1} was due"
-        return ""
 
 
 def frame_taker(slm: SpatialLightModulator, camera: Camera) -> type[FrameTaker]:
