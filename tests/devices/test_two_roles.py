@@ -62,6 +62,9 @@ class Card(DAC, ADC):
         if self._waveform is not None:
             self._volts = self._waveform[-1].copy()
 
+    def _trigger(self) -> None:
+        """The record is there at once."""
+
     def _wait(self, timeout_s: float) -> None:
         """The waveform is over at once."""
 
