@@ -20,6 +20,7 @@ from pnnlab.methods._registry import (
 from pnnlab.methods._setting import Descent, Setting
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.spsa import Spsa, SpsaOptions
 
 __all__ = [
     "GROUP",
@@ -29,6 +30,8 @@ __all__ = [
     "MethodOptions",
     "PhysicsAware",
     "Setting",
+    "Spsa",
+    "SpsaOptions",
     "TrainingMethod",
     "check_capabilities",
     "find_method",

@@ -13,6 +13,7 @@ from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.spsa import Spsa
 from pnnlab.quantities import FROM_FILE
 from pnnlab.systems import System
 
@@ -21,7 +22,7 @@ __all__ = ["GROUP", "check_capabilities", "find_method", "known_methods", "lacki
 GROUP: Final = "pnnlab.methods"
 """Entry-point group in which a distribution offers a method of its own, as `name = "module:Class"`."""
 
-_OWN: Final[tuple[type[TrainingMethod], ...]] = (InSilico, PhysicsAware)
+_OWN: Final[tuple[type[TrainingMethod], ...]] = (InSilico, PhysicsAware, Spsa)
 
 
 @cache

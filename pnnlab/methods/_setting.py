@@ -1,5 +1,6 @@
 """What a training method is told of the training that it serves."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +26,8 @@ class Descent:
 
     def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, n_steps: int, *, falls: bool) -> None:
         self.optimiser = torch.optim.Adam(parameters, lr=learning_rate)
-        self._schedule = (
-            torch.optim.lr_scheduler.CosineAnnealingLR(self.optimiser, n_steps)
-            if falls
-            else torch.optim.lr_scheduler.ConstantLR(self.optimiser, factor=1.0)
-        )
+        self._learning_rate, self._n_steps, self._falls = learning_rate, n_steps, falls
+        self._step = 0
 
     def descend(self, loss: Tensor) -> None:
         """Step down the gradient of a loss."""
@@ -39,17 +37,21 @@ class Descent:
         self.advance()
 
     def advance(self) -> None:
-        """Go on to the learning rate of the next step; for whoever steps the optimiser itself."""
-        self._schedule.step()
+        """Go on to the learning rate of the next step; for whoever steps the optimiser itself, or not at all."""
+        self._step += 1
+        if self._falls:
+            part = min(self._step / self._n_steps, 1.0)
+            for group in self.optimiser.param_groups:
+                group["lr"] = self._learning_rate * (1 + math.cos(math.pi * part)) / 2
 
     def state(self) -> dict[str, Any]:
         """Return what later steps depend on."""
-        return {"optimiser": self.optimiser.state_dict(), "schedule": self._schedule.state_dict()}
+        return {"optimiser": self.optimiser.state_dict(), "step": self._step}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go back to what `state` returned."""
         self.optimiser.load_state_dict(state["optimiser"])
-        self._schedule.load_state_dict(state["schedule"])
+        self._step = int(state["step"])
 
 
 @dataclass(frozen=True, slots=True)

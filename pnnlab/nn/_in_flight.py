@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Final, Generic, TypeVar
 
@@ -42,24 +43,34 @@ class _Request:
     x: FloatArray
     theta: FloatArray
 
-    def joins(self, other: "_Request") -> bool:
-        """Whether both can be one run of the bench."""
+    def shares_controls(self, other: "_Request") -> bool:
+        """Whether both are of one system under the same controls."""
         return (
             self.system is other.system
             and self.theta.ndim == other.theta.ndim == 1
             and (np.shares_memory(self.theta, other.theta) or np.array_equal(self.theta, other.theta))
         )
 
+    @property
+    def theta_of_each(self) -> FloatArray:
+        """Return controls, shape `(batch, n_controls)`."""
+        return np.broadcast_to(self.theta, (len(self.x), self.theta.shape[-1]))
+
 
 class _Task(greenlet.greenlet, Generic[T]):
     """A micro-batch: host code that stops wherever it needs a measurement, and goes on with it.
 
     Mutable: it moves on whenever it is resumed.
+
+    Args:
+        work: The host code.
+        before: Called each time before the code goes on; `None` if all tasks see the same.
     """
 
-    def __init__(self, work: Callable[[], T]) -> None:
+    def __init__(self, work: Callable[[], T], before: Callable[[], None] | None = None) -> None:
         super().__init__(self._run)
         self._work = work
+        self.before = before
         self._grad = torch.is_grad_enabled()
         self.result: T | None = None
         self.request: _Request | None = None
@@ -76,6 +87,8 @@ class _Task(greenlet.greenlet, Generic[T]):
         self.request = self.pending = None
         self.n_answers += answer is not None
         try:
+            if self.before is not None:
+                self.before()
             self.switch(answer)
         finally:
             self._grad = torch.is_grad_enabled()
@@ -95,7 +108,10 @@ def ask(system: System, x: FloatArray, theta: FloatArray) -> Measurement:
     return task.ask(_Request(system, x, theta)) if isinstance(task, _Task) else system.measure(x, theta)
 
 
-def run_in_flight(works: Sequence[Callable[[], T]], *, n_measurements: int = 1) -> list[T]:
+def run_in_flight(
+    works: Sequence[Callable[[], T]], *, n_measurements: int = 1, before: Callable[[int], None] | None = None,
+    at_once: bool = False,
+) -> list[T]:  # fmt: skip
     """Run the host's work on micro-batches so that the bench never waits for it; return their results in order.
 
     Each piece of work is ordinary code, as a forward and a backward pass. Where it measures, it stops, and another goes
@@ -108,6 +124,12 @@ def run_in_flight(works: Sequence[Callable[[], T]], *, n_measurements: int = 1) 
         works: One for each micro-batch, all of one kind; two would be odd, as measuring in another order of layers.
         n_measurements: After how many measurements the longest part of a work comes, as the backward pass of so many
             layers. It is put off and spread over the measurements of others; a wrong number costs time only.
+        before: Called with the number of a work each time before it goes on. So works can differ in something that they
+            would otherwise share, as in the values of a model's parameters: whatever they find, they find as `before`
+            left it. What they ask of a system is then one run of the bench even under different controls, where the
+            system takes controls a sample.
+        at_once: Hand in what all works ask for as one run a layer, instead of in waves; the bench then waits between
+            two layers, and nothing is lost where time is simulated, or there are few works.
 
     Raises:
         Exception: The first that a work or its measurement raised; the others are given up, and nothing that they had
@@ -115,18 +137,19 @@ def run_in_flight(works: Sequence[Callable[[], T]], *, n_measurements: int = 1) 
     """
     if isinstance(greenlet.getcurrent(), _Task):
         raise StateError("run_in_flight was called by a micro-batch in flight; split the batch once only")
-    tasks = [_Task(work) for work in works]
+    tasks = [_Task(work, None if before is None else partial(before, k)) for k, work in enumerate(works)]
+    depth = max(n_measurements, 1)
     try:
-        _fly(tasks, max(n_measurements, 1))
+        _fly(tasks, depth, deque([tasks]) if at_once else _waves(tasks, depth))
     except BaseException:
         _give_up(tasks)
         raise
     return [task.result for task in tasks]  # type: ignore[misc] # every task has come to its end
 
 
-def _fly(tasks: Sequence[_Task[T]], depth: int) -> None:
+def _fly(tasks: Sequence[_Task[T]], depth: int, waves: deque[Sequence[_Task[T]]]) -> None:
     """Bring all tasks to their ends, of which the longest part comes after so many measurements."""
-    waves, flight = _waves(tasks, depth), deque[list[_Task[T]]]()
+    flight = deque[list[_Task[T]]]()
     put_off, credit = deque[_Task[T]](), 0
     # waves that are in the same layer at once would come to their backward passes at once
     apart = 0 if depth <= SHALLOW else depth // _IN_FLIGHT
@@ -182,23 +205,33 @@ def _handed_in(wave: Sequence[_Task[T]]) -> list[_Task[T]]:
     found = [task for task in wave if task.request is not None]
     waiting = found
     while waiting:
-        leader = waiting[0].request
-        assert leader is not None  # noqa: S101 (chosen so)
         count = 1
-        while count < len(waiting) and _joins(leader, waiting[count].request):
+        while count < len(waiting) and _joins(waiting[0], waiting[count]):
             count += 1
         group, waiting = waiting[:count], waiting[count:]
-        xs = [task.request.x for task in group if task.request is not None]
-        pending = leader.system.submit(
-            xs[0] if count == 1 else np.concatenate(xs), leader.theta, chunks=[len(x) for x in xs]
-        )
+        pending = _submit([task.request for task in group if task.request is not None])
         for number, task in enumerate(group):
             task.pending = pending, number
     return found
 
 
-def _joins(leader: _Request, other: _Request | None) -> bool:
-    return other is not None and leader.joins(other)
+def _joins(leader: _Task[T], other: _Task[T]) -> bool:
+    """Whether what two tasks wait for can be one run of the bench."""
+    first, second = leader.request, other.request
+    assert first is not None and second is not None  # noqa: S101 (both wait)
+    if leader.before is None or first.system.shares_controls:
+        return first.shares_controls(second)
+    return first.system is second.system
+
+
+def _submit(requests: Sequence[_Request]) -> PendingShots:
+    """Hand in requests as one run of the bench, a chunk each."""
+    leader = requests[0]
+    theta = leader.theta
+    if not all(leader.shares_controls(other) for other in requests[1:]):
+        theta = np.concatenate([request.theta_of_each for request in requests])
+    xs = [request.x for request in requests]
+    return leader.system.submit(xs[0] if len(xs) == 1 else np.concatenate(xs), theta, chunks=[len(x) for x in xs])
 
 
 def _give_up(tasks: Sequence[_Task[T]]) -> None:

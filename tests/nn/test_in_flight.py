@@ -240,3 +240,27 @@ def test_flights_do_not_nest() -> None:
 
 def _broken(*_: object) -> object:
     raise AcquisitionError("camera: the cable is out")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_works_may_differ_in_controls_and_are_one_run_all_the_same(depth: int, at_once: bool) -> None:
+    bench = OpticalBench(slm={"settling_s": 0.0, "data_sheet_settle_s": 1e-3}, camera={"noise": 0.0})
+    model = network(bench, depth)
+    layers, x = physical_layers(model), batch(3)[0]
+    settings_of_each = torch.rand(16, depth, 64, generator=torch.Generator().manual_seed(6))
+    asked: list[int] = []
+    submit = bench.optics.submit
+    bench.optics.submit = lambda x, theta, **chunks: (asked.append(len(x)), submit(x, theta, **chunks))[1]  # type: ignore[method-assign]
+
+    def before(number: int) -> None:
+        for layer, controls in zip(layers, settings_of_each[number], strict=True):
+            layer.raw_controls.data = controls
+
+    with torch.no_grad():
+        found = run_in_flight([lambda: model(x)] * 16, n_measurements=depth, before=before, at_once=at_once)
+        runs = asked.copy()
+        for number, y in enumerate(found):
+            before(number)
+            np.testing.assert_array_equal(y.numpy(), model(x).numpy())
+    assert sum(runs) == depth * 48 and (runs == [48] * depth if at_once else len(runs) > depth)
