@@ -30,6 +30,7 @@ __all__ = [
     "Siemens",
     "Volts",
     "VoltsPerSecond",
+    "Watts",
     "parse_quantity",
     "parse_range",
 ]
@@ -39,12 +40,12 @@ FROM_FILE: Final[Mapping[str, bool]] = {"from_file": True}
 
 _EXAMPLES: Final[Mapping[str, str]] = {
     "s": "16.7 ms", "m": "8 um", "Hz": "60 Hz", "V": "1.8 V", "A": "5 uA", "S": "25 uS", "ohm": "1 ohm",
-    "rad": "0.5 rad", "V/s": "10 V/s", "S/s": "1 uS/s",
+    "rad": "0.5 rad", "V/s": "10 V/s", "S/s": "1 uS/s", "W": "25 W",
 }  # fmt: skip
 _NUMBER_AND_UNIT: Final = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>(?:[A-Za-zµμΩ°%][A-Za-z0-9µμΩ°%/*^ ]*)?)"
 )
-_SUFFIXES: Final = ("_s", "_m", "_hz", "_v", "_a", "_siemens", "_rad", "_ohm", "_v_per_s")
+_SUFFIXES: Final = ("_s", "_m", "_hz", "_v", "_a", "_siemens", "_rad", "_ohm", "_v_per_s", "_w")
 
 
 @cache
@@ -143,6 +144,7 @@ Siemens = Annotated[float, *_quantity("S")]
 Ohms = Annotated[float, *_quantity("ohm")]
 Radians = Annotated[float, *_quantity("rad")]
 VoltsPerSecond = Annotated[float, *_quantity("V/s")]
+Watts = Annotated[float, *_quantity("W")]
 
 
 def _without_unit(name: str) -> str:

@@ -12,7 +12,7 @@ from pnnlab.bench._names import NAME_PATTERN, is_name
 from pnnlab.bench._nodes import shown
 from pnnlab.bench._registry import PlantClass
 from pnnlab.devices import Device, DeviceOptions, ExpectedIdentity, Limits
-from pnnlab.quantities import FrozenModel, parse_quantity, parse_range
+from pnnlab.quantities import FrozenModel, Watts, parse_quantity, parse_range
 from pnnlab.systems import System, SystemConfig
 
 __all__ = [
@@ -131,10 +131,18 @@ class PlantSection(FrozenModel):
 
 
 class DeviceSection(FrozenModel):
-    """One entry below `devices`; options and limits are the driver's own matter."""
+    """One entry below `devices`; options and limits are the driver's own matter.
+
+    Attributes:
+        driver: An installed driver, or `module:Class`.
+        plant: The simulated physics that a simulated device belongs to.
+        identity: Who must answer.
+        power_w: Electrical power that the instrument draws while it works, for estimates of energy.
+    """
 
     driver: str
     plant: str | None = None
+    power_w: Watts | None = Field(default=None, ge=0)
     identity: ExpectedIdentity | None = None
     options: object = None
     limits: object = None
@@ -160,6 +168,7 @@ class DeviceConfig:
     identity: ExpectedIdentity
     options: DeviceOptions
     limits: Mapping[str, Limits]
+    power_w: float | None = None
 
 
 @dataclass(frozen=True)
@@ -182,3 +191,9 @@ class BenchConfig:
     plants: Mapping[str, PlantConfig]
     devices: Mapping[str, DeviceConfig]
     systems: Mapping[str, SystemEntry]
+
+    @property
+    def power_w(self) -> float | None:
+        """Return the power of all devices together in W; `None` where one does not declare it."""
+        powers = [device.power_w for device in self.devices.values()]
+        return None if None in powers else sum(power for power in powers if power is not None)

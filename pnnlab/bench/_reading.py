@@ -141,7 +141,10 @@ class _Reading:
         limits = self._limits((*path, "limits"), cls)
         if section is None or options is None:
             return None
-        return DeviceConfig(name, cls, section.plant, section.identity or ExpectedIdentity(), options, limits)
+        return DeviceConfig(
+            name, cls, section.plant, section.identity or ExpectedIdentity(), options, limits,
+            section.power_w,
+        )  # fmt: skip
 
     def _driver(self, path: KeyPath) -> type[Device] | None:
         driver = self._document.at((*path, "driver"))

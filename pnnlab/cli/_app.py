@@ -10,6 +10,7 @@ import typer
 import pnnlab
 from pnnlab.cli._calibrate import calibrate
 from pnnlab.cli._check import check
+from pnnlab.cli._compare import compare
 from pnnlab.cli._devices import devices
 from pnnlab.cli._errors import report
 from pnnlab.cli._log import show_log
@@ -28,6 +29,7 @@ app.add_typer(devices, name="devices")
 app.add_typer(calibrate, name="calibrate")
 app.add_typer(twin, name="twin")
 app.command()(train)
+app.command()(compare)
 app.command()(profile)
 app.add_typer(runs, name="runs")
 app.command()(methods)

@@ -3,6 +3,8 @@
 from pnnlab.training._account import Account, Load, Segment, Stage, course
 from pnnlab.training._baselines import linear_on_inputs, linear_on_physics
 from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
+from pnnlab.training._compare import Budget, Trial, compare, read_trials, resume_comparison
+from pnnlab.training._comparison import Comparison, Curve, MethodResult, Spread, read_comparison
 from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe, resume_training, train
 from pnnlab.training._profile import Profile, profile
 from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
@@ -14,9 +16,13 @@ from pnnlab.training._twin_search import Candidate, TwinSearch, search_twins
 
 __all__ = [
     "Account",
+    "Budget",
     "Candidate",
+    "Comparison",
+    "Curve",
     "DigitsConfig",
     "Load",
+    "MethodResult",
     "NetworkConfig",
     "Outcome",
     "Profile",
@@ -24,10 +30,12 @@ __all__ = [
     "Recipe",
     "Score",
     "Segment",
+    "Spread",
     "Stage",
     "Task",
     "TaskConfig",
     "Trainer",
+    "Trial",
     "TwinCheck",
     "TwinFitConfig",
     "TwinSearch",
@@ -41,6 +49,7 @@ __all__ = [
     "check_recipes",
     "check_twins",
     "check_twins_of_run",
+    "compare",
     "course",
     "deploy",
     "evaluate",
@@ -50,8 +59,11 @@ __all__ = [
     "linear_on_physics",
     "load_task",
     "profile",
+    "read_comparison",
     "read_recipe",
+    "read_trials",
     "record_training_shots",
+    "resume_comparison",
     "resume_training",
     "search_twins",
     "train",

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from pnnlab.quantities import FrozenModel
+from pnnlab.quantities import FrozenModel, Seconds
 from pnnlab.training._drift import DriftWatchConfig
 from pnnlab.training._tasks import DigitsConfig, TaskConfig
 from pnnlab.training._watch import FidelityWatchConfig
@@ -54,6 +54,7 @@ class Recipe(FrozenModel):
         method: Name of the training method.
         method_options: Options of training methods, by the method's name; `pnnlab methods NAME` lists them.
         epochs: Passes over the training data at most.
+        max_steps: Steps at most, where that is less than the epochs.
         batch: Samples a step.
         micro_batch: Samples that the host works on while the bench measures others; `null` takes a 32nd of the batch on
             a real clock, and the whole batch in simulated time, where there is nothing to be gained.
@@ -61,6 +62,10 @@ class Recipe(FrozenModel):
         schedule: Whether the learning rate falls to zero along a cosine.
         patience: Epochs without better validation after which training stops; `null` for never.
         budget_shots: Shots of the whole run (fitting, training, validation) after which training stops.
+        budget_time_s: Bench time of the whole run after which training stops.
+        validate_every: Steps between two validations; `null` validates at the end of each epoch.
+        align_every: Steps between two looks at the angle between the method's step and the exact gradient of a
+            simulated bench, which cost no shots; `null` for never.
         checkpoint_every: Steps between two checkpoints.
         fidelity: How often gradients of twin and bench are compared; never if left out.
         drift: How often reference shots are taken, and what follows; never if left out.
@@ -74,12 +79,16 @@ class Recipe(FrozenModel):
     method: str = "physics_aware"
     method_options: Mapping[str, Mapping[str, JsonValue]] = Field(default_factory=dict)
     epochs: int = Field(default=20, gt=0)
+    max_steps: int | None = Field(default=None, gt=0)
     batch: int = Field(default=64, gt=0)
     micro_batch: int | None = Field(default=None, gt=0)
     learning_rate: float = Field(default=0.01, gt=0)
     schedule: Literal["constant", "cosine"] = "cosine"
     patience: int | None = Field(default=None, gt=0)
     budget_shots: int | None = Field(default=None, gt=0)
+    budget_time_s: Seconds | None = Field(default=None, gt=0)
+    validate_every: int | None = Field(default=None, gt=0)
+    align_every: int | None = Field(default=None, gt=0)
     checkpoint_every: int = Field(default=20, gt=0)
     fidelity: FidelityWatchConfig | None = None
     drift: DriftWatchConfig | None = None

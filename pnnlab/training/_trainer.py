@@ -1,6 +1,7 @@
 """The loop: steps, epochs, validation, checkpoints, a budget of shots."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from pnnlab.methods import (
     physical_layers,
 )
 from pnnlab.nn import run_in_flight
+from pnnlab.training._alignment import Alignment
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task
 from pnnlab.training._watch import Watch
@@ -111,7 +113,7 @@ class Trainer:
         self._save, self._observers, self._loss, self._watches = save, observers, loss, tuple(watches)
         self._systems = list({id(layer.system): layer.system for layer in physical_layers(model)}.values())
         self.steps_per_epoch = -(-len(task.train[0]) // recipe.batch)
-        self.n_steps = recipe.epochs * self.steps_per_epoch
+        self.n_steps = min(recipe.epochs * self.steps_per_epoch, recipe.max_steps or sys.maxsize)
         check_capabilities(type(method), self._systems)
         setting = Setting(
             task.train[0].shape[1], task.n_classes, self.n_steps, recipe.learning_rate, recipe.schedule == "cosine",
@@ -124,6 +126,7 @@ class Trainer:
         method.prepare(model, setting)
         trained = [p for name, p in model.named_parameters() if not _belongs_to_twin(name)]
         self._descent = setting.descent(trained)
+        self._alignment = Alignment(model, self._loss)
         self.step = 0
         self.stopped_because = ""
         self._best = (-1.0, 0)
@@ -157,10 +160,14 @@ class Trainer:
             if self.step == 0:
                 for watch in self._watches:
                     watch.begin()
+            recipe = self.recipe
             while not (reason := self._stop_reason()):
                 x, y = loading.result()
                 loading = loader.submit(next, batches)
+                aligned = self._alignment.begin(x, y) if self._looks(recipe.align_every) else None
                 metrics = self.method.step(self.model, x, y, self._loss, self.optimiser)
+                if aligned is not None:
+                    metrics = metrics | self._alignment.end(aligned)
                 self._descent.advance()
                 self.step += 1
                 self._after_step(metrics)
@@ -209,6 +216,10 @@ class Trainer:
                 f"the checkpoint cannot be used ({error}); it belongs to another network or version"
             ) from error
 
+    def _looks(self, every: int | None) -> bool:
+        """Return whether the step to come is one of every so many."""
+        return every is not None and self.step % every == 0
+
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches from the present step on; the order depends on seed and epoch only."""
         x, y = self.task.train
@@ -231,7 +242,9 @@ class Trainer:
             if self.step % watch.every == 0:
                 metrics = metrics | watch.look(self.step)
         epoch_done = self.step % self.steps_per_epoch == 0
-        if epoch_done:
+        every = self.recipe.validate_every
+        validates = epoch_done if every is None else self.step % every == 0 or self.step == self.n_steps
+        if validates:
             score = evaluate(
                 partial(self.method.predict, self.model), self.task.validation, self._loss, micro_batch=self.micro_batch
             )
@@ -257,6 +270,8 @@ class Trainer:
             return "all epochs are done"
         if budget is not None and self.shots >= budget:
             return f"the budget of {budget} shots is spent ({self.shots})"
+        if self.recipe.budget_time_s is not None and self.bench_s >= self.recipe.budget_time_s:
+            return f"the budget of {self.recipe.budget_time_s:g} s of bench time is spent ({self.bench_s:.4g} s)"
         if patience is not None and self.step - self._best[1] >= patience * self.steps_per_epoch:
             return f"validation accuracy has not improved for {patience} epochs (best {self._best[0]:.4f})"
         return ""

@@ -1,0 +1,260 @@
+"""Training methods side by side: the same bench, task and budget for each, with several seeds."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import torch
+from torch import nn
+
+from pnnlab.bench import Bench, BenchFile
+from pnnlab.devices import SimulatedClock
+from pnnlab.errors import CapabilityError, PnnlabError, RunError
+from pnnlab.methods import find_method
+from pnnlab.runs import JsonValue, Run, write_atomically
+from pnnlab.training._experiment import Outcome, Watcher, build, read_recipe, resume_training, train
+from pnnlab.training._recipe import Recipe
+from pnnlab.training._trainer import Trainer, evaluate
+
+__all__ = ["Budget", "Trial", "compare", "read_trials", "resume_comparison"]
+
+_TRIALS: Final = "trials.json"
+_POINTS: Final = 20
+"""Validations in the course of a training, and so points of its curve."""
+_PROBES: Final = 2
+"""Steps from which the shots of a step are told."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a training may spend: shots or bench time, whichever is given.
+
+    Attributes:
+        shots: Shots of fitting, training and validation together.
+        time_s: Bench time of the same in s.
+    """
+
+    shots: int | None = None
+    time_s: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """Return `shots` or `time`."""
+        return "shots" if self.shots is not None else "time"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training of a comparison.
+
+    Attributes:
+        method: The training method.
+        seed: Of the training.
+        budget: What it may spend.
+        run: Folder of its run, relative to the comparison's; empty before it began.
+        result: What came out, as a run's summary; empty before it is done.
+        failure: Why there is no result.
+    """
+
+    method: str
+    seed: int
+    budget: Budget
+    run: str = ""
+    result: Mapping[str, Any] | None = None
+    failure: str = ""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.result is not None or bool(self.failure)
+
+
+OnTrial = Callable[[int, int, Trial], None]
+"""Told how many trials are done, of how many, and the last one."""
+
+
+def compare(
+    bench_file: Path, recipe_name: str | None, *, methods: Sequence[str], seeds: Sequence[int],
+    budgets: Sequence[Budget], changes: Mapping[str, object] | None = None, root: Path = Path("runs"), jobs: int = 1,
+    on_trial: OnTrial | None = None,
+) -> Path:  # fmt: skip
+    """Train by each method with each seed and budget, and record all of it in one run.
+
+    A training that fails, or a method that the bench cannot run, is recorded with its reason; the others go on.
+
+    Args:
+        bench_file: The bench file.
+        recipe_name: One below its `training:`; the first if `None`.
+        methods: Names of training methods.
+        seeds: Of every training.
+        budgets: Each method is trained anew for each, because its schedules go by what it may spend.
+        changes: Keys of the recipe to replace.
+        root: Folder of all runs.
+        jobs: Trainings at a time, on a simulated bench; a real one is one bench.
+        on_trial: Told each trial that is done.
+
+    Returns:
+        The folder of the comparison's run.
+
+    Raises:
+        BenchFileError: Something is wrong with the file.
+        RunError: A method is not known, or the comparison cannot be recorded.
+    """
+    file = BenchFile.load(bench_file)
+    name, recipe = read_recipe(file, recipe_name)
+    for method in methods:
+        find_method(method)
+    plan: dict[str, Any] = {
+        "recipe_name": name, "changes": dict(changes or {}), "bench_file": str(bench_file.resolve()),
+    }  # fmt: skip
+    run = Run.create(
+        root, f"{name} compare", kind="compare", bench_file=bench_file, configuration=plan,
+        bench_snapshot=_json(file.snapshot()), bench_hash=file.hash, seed=recipe.seed,
+    )  # fmt: skip
+    trials = [Trial(method, seed, budget) for budget in budgets for method in methods for seed in seeds]
+    return _execute(run, trials, jobs, on_trial)
+
+
+def resume_comparison(path: Path, *, jobs: int = 1, on_trial: OnTrial | None = None) -> Path:
+    """Go on with a comparison that was stopped: what is done stays, what was begun is resumed.
+
+    Args:
+        path: Folder of its run.
+        jobs: As in `compare`.
+        on_trial: As in `compare`.
+
+    Raises:
+        RunError: It is no comparison, or is being written.
+    """
+    record = Run.open(path).record
+    if record.kind != "compare":
+        raise RunError(f"{path.name}: it is no comparison; only `pnnlab compare` makes one")
+    if BenchFile.load(_bench_file(record.configuration)).hash != record.bench_hash:
+        raise RunError(f"{path.name}: the bench file changed since the comparison began; start a new one")
+    return _execute(Run.resume(path), read_trials(path), jobs, on_trial)
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """Return the trials of a comparison, done or not.
+
+    Raises:
+        RunError: There are none, or they do not read.
+    """
+    try:
+        entries = json.loads((path / _TRIALS).read_text(encoding="utf-8"))
+        return [Trial(**{**entry, "budget": Budget(**entry["budget"])}) for entry in entries]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise RunError(f"{path}: no comparison can be read from it ({error})") from error
+
+
+def _execute(run: Run, trials: list[Trial], jobs: int, on_trial: OnTrial | None) -> Path:
+    with run:
+        _write(run.path, trials)
+        simulated = isinstance(Bench.from_file(_bench_file(run.record.configuration)).clock, SimulatedClock)
+        left = [index for index, trial in enumerate(trials) if not trial.done]
+        for index, trial in _results(run, trials, left, jobs if simulated else 1):
+            trials[index] = trial
+            _write(run.path, trials)
+            if on_trial is not None:
+                on_trial(sum(one.done for one in trials), len(trials), trial)
+        failed = sum(bool(trial.failure) for trial in trials)
+        run.finish("finished", {"trials": len(trials), "failed": failed})
+    return run.path
+
+
+def _results(run: Run, trials: list[Trial], left: Sequence[int], jobs: int) -> Iterator[tuple[int, Trial]]:
+    plan = run.record.configuration
+    if jobs <= 1 or len(left) <= 1:
+        for index in left:
+            yield index, _try(run.path, plan, trials[index], index)
+        return
+    # a fresh interpreter for each worker: threads and open devices do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = {pool.submit(_try, run.path, plan, trials[index], index): index for index in left}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+
+
+def _try(path: Path, plan: Mapping[str, Any], trial: Trial, number: int) -> Trial:
+    """Train once; what goes wrong on purpose becomes the trial's result."""
+    folder = path / "runs" / f"{number:04d}"
+    try:
+        outcome = _train(_bench_file(plan), plan, trial, folder)
+    except CapabilityError as error:
+        return replace(trial, failure=str(error))
+    except PnnlabError as error:
+        return replace(trial, failure=f"{type(error).__name__}: {error}")
+    summary = dict(Run.open(outcome.run).record.summary)
+    return replace(trial, run=outcome.run.relative_to(path).as_posix(), result=summary)
+
+
+def _train(bench_file: Path, plan: Mapping[str, Any], trial: Trial, folder: Path) -> Outcome:
+    begun = sorted(folder.glob("*")) if folder.is_dir() else []
+    if begun:
+        return resume_training(begun[-1])
+    bench = Bench.from_file(bench_file)
+    name, recipe = read_recipe(bench.file, str(plan["recipe_name"]))
+    changes = {**plan["changes"], "method": trial.method, "seed": trial.seed}
+    changes |= {"budget_shots": trial.budget.shots, "budget_time_s": trial.budget.time_s, "patience": None}
+    recipe = Recipe.model_validate(recipe.model_dump() | changes)
+    n_steps = _steps_within(bench, recipe)
+    epochs = max(recipe.epochs, n_steps)  # steps decide
+    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": max(1, n_steps // _POINTS)}
+    if isinstance(bench.clock, SimulatedClock):
+        changes["align_every"] = max(1, n_steps // _POINTS)
+    return train(bench_file, name, changes=changes, root=folder, watcher=Watcher())
+
+
+def _steps_within(bench: Bench, recipe: Recipe) -> int:
+    """Return how many steps the budget allows, from what a few steps and a validation cost on this bench.
+
+    Methods that take no shots while they train make the recipe's own epochs.
+    """
+    with bench:
+        model, method, task, _ = build(bench, recipe)
+        trainer = Trainer(model, method, task, recipe, bench=bench)
+        begin, begin_s = trainer.shots, bench.clock.now_s()
+        x, y = task.train
+        for k in range(_PROBES):
+            rows = torch.arange(k * recipe.batch, (k + 1) * recipe.batch) % len(x)
+            method.step(model, x[rows], y[rows], nn.functional.cross_entropy, trainer.optimiser)
+        step, step_s = (trainer.shots - begin) / _PROBES, (bench.clock.now_s() - begin_s) / _PROBES
+        begin, begin_s = trainer.shots, bench.clock.now_s()
+        evaluate(lambda part: method.predict(model, part), task.validation)
+        look, look_s = trainer.shots - begin, bench.clock.now_s() - begin_s
+    fitting = 0 if recipe.fit is None else recipe.fit.shots
+    own = recipe.epochs * trainer.steps_per_epoch
+    if step == 0:
+        return own
+    shots, time_s = recipe.budget_shots, recipe.budget_time_s
+    if shots is not None:
+        return max(1, int((shots - fitting - _POINTS * look) / step))
+    if time_s is not None:
+        fitting_s = fitting * step_s / max(step, 1)
+        return max(1, int((time_s - fitting_s - _POINTS * look_s) / max(step_s, 1e-9)))
+    return own
+
+
+def _bench_file(plan: Mapping[str, Any]) -> Path:
+    # not the run's copy: calibration records lie beside the file itself
+    return Path(str(plan["bench_file"]))
+
+
+def _write(path: Path, trials: Sequence[Trial]) -> None:
+    text = json.dumps([asdict(trial) for trial in trials], indent=1)
+    write_atomically(path / _TRIALS, partial(_put, text.encode()))
+
+
+def _put(text: bytes, file: BinaryIO) -> None:
+    file.write(text)
+
+
+def _json(data: Mapping[str, object]) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = json.loads(json.dumps(data))
+    return found
