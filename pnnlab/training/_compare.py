@@ -16,7 +16,7 @@ from pnnlab.bench import Bench, BenchFile
 from pnnlab.devices import SimulatedClock
 from pnnlab.errors import CapabilityError, PnnlabError, RunError
 from pnnlab.methods import find_method
-from pnnlab.runs import JsonValue, Run, write_atomically
+from pnnlab.runs import JsonValue, Run, list_runs, write_atomically
 from pnnlab.training._experiment import Outcome, Watcher, build, read_recipe, resume_training, train
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._trainer import Trainer, evaluate
@@ -195,7 +195,7 @@ def _try(path: Path, plan: Mapping[str, Any], trial: Trial, number: int) -> Tria
 
 
 def _train(bench_file: Path, plan: Mapping[str, Any], trial: Trial, folder: Path) -> Outcome:
-    begun = sorted(folder.glob("*")) if folder.is_dir() else []
+    begun = list_runs(folder)
     if begun:
         return resume_training(begun[-1])
     bench = Bench.from_file(bench_file)
@@ -234,11 +234,16 @@ def _steps_within(bench: Bench, recipe: Recipe) -> int:
         return own
     shots, time_s = recipe.budget_shots, recipe.budget_time_s
     if shots is not None:
-        return max(1, int((shots - fitting - _POINTS * look) / step))
+        return _fitting(shots - fitting, step, look)
     if time_s is not None:
-        fitting_s = fitting * step_s / max(step, 1)
-        return max(1, int((time_s - fitting_s - _POINTS * look_s) / max(step_s, 1e-9)))
+        return _fitting(time_s - fitting * step_s / step, step_s, look_s)
     return own
+
+
+def _fitting(budget: float, step: float, look: float) -> int:
+    """Return how many steps fit into a budget with `_POINTS` validations, or with one a step where steps are few."""
+    few = budget / (step + look)
+    return max(1, int(few if few < _POINTS else (budget - _POINTS * look) / step))
 
 
 def _bench_file(plan: Mapping[str, Any]) -> Path:

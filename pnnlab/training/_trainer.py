@@ -245,10 +245,12 @@ class Trainer:
         every = self.recipe.validate_every
         validates = epoch_done if every is None else self.step % every == 0 or self.step == self.n_steps
         if validates:
+            before = self.shots
             score = evaluate(
                 partial(self.method.predict, self.model), self.task.validation, self._loss, micro_batch=self.micro_batch
             )
             metrics = metrics | {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
+            metrics |= {"validation_shots": float(self.shots - before)}
             if score.accuracy > self._best[0]:
                 self._best = (score.accuracy, self.step)
         # validation draws readings too, so the checkpoint comes after it: a resumed run then repeats nothing
