@@ -114,7 +114,7 @@ def _pictures(found: "Comparison", results: Sequence["MethodResult"]) -> list[st
         return []
     pictures = [
         _figure(lambda axes: _bars(axes[0], done, found.linear), 1, 0.9 + 0.34 * len(done),
-                "Test accuracy on the bench: mean, standard deviation and each seed's training."),
+                "Test accuracy on the bench: mean and standard deviation over seeds."),
         _figure(lambda axes: _courses(axes, done, found), 2 if found.power_w is None else 3, 4.2,
                 "Validation accuracy in the course of training, mean over seeds."),
     ]  # fmt: skip
@@ -179,19 +179,24 @@ def _courses(axes: Sequence["Axes"], done: Sequence["MethodResult"], found: "Com
         one.axhline(100 * found.linear, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
         one.set_xlabel(label)
         one.set_ylim(0, 101)
-        one.set_xscale("symlog", linthresh=_least(done, of))
+        one.set_xscale("log")
     axes[0].set_ylabel("validation accuracy (%)")
     axes[0].legend(frameon=False, fontsize=8, ncols=1 + len(done) // 9)
 
 
 def _alignment(axes: "Axes", done: Sequence["MethodResult"]) -> None:
     for place, result in enumerate(done):
-        x, y = _mean_curve(result.curves, lambda curve: np.array(curve.aligned_shots), lambda curve: curve.alignment)
+        x, y = _mean_curve(result.curves, _progress, lambda curve: curve.alignment)
         if len(x):
-            axes.plot(x, y, linewidth=1.4, label=result.method, **_line(place))
+            axes.plot(100 * x, y, linewidth=1.4, label=result.method, **_line(place))
     axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
-    axes.set(xlabel="shots", ylabel="cosine with the exact gradient", ylim=(-0.3, 1.05))
+    axes.set(xlabel="part of the training (%)", ylabel="cosine with the exact gradient", ylim=(-0.3, 1.05))
     axes.legend(frameon=False, fontsize=8, ncols=3)
+
+
+def _progress(curve: "Curve") -> np.ndarray:
+    """Return at which part of its training a method's step was looked at."""
+    return np.arange(len(curve.alignment)) / max(1, len(curve.alignment))
 
 
 def _mean_curve(
@@ -204,12 +209,6 @@ def _mean_curve(
     n = min(len(value(curve)) for curve in kept)
     x = np.mean([of(curve)[:n] for curve in kept], axis=0)
     return x, np.mean([np.array(value(curve))[:n] for curve in kept], axis=0)
-
-
-def _least(done: Sequence["MethodResult"], of: Callable[["Curve"], np.ndarray]) -> float:
-    """Return the smallest abscissa above zero: below it the axis is linear."""
-    found = [float(x) for one in done for curve in one.curves for x in of(curve)[:1] if x > 0]
-    return max(min(found, default=1.0), 1e-9)
 
 
 def _remarks(found: "Comparison") -> str:

@@ -47,15 +47,13 @@ class Curve:
         shots: Shots so far, at each validation.
         bench_s: Bench time so far in s.
         accuracy: Validation accuracy on the bench.
-        aligned_shots: Shots so far, at each look at the exact gradient.
-        alignment: Cosine of the method's step with the exact gradient's.
+        alignment: Cosine of the method's step with the exact gradient's, at even steps from the first one on.
     """
 
     seed: int
     shots: tuple[float, ...]
     bench_s: tuple[float, ...]
     accuracy: tuple[float, ...]
-    aligned_shots: tuple[float, ...]
     alignment: tuple[float, ...]
 
 
@@ -176,7 +174,6 @@ def _curve(run: Path, seed: int) -> Curve:
         _column(validated, lambda line: line["shots"]),
         _column(validated, lambda line: line["bench_s"]),
         _column(validated, lambda line: line["metrics"]["validation_accuracy"]),
-        _column(looked, lambda line: line["shots"]),
         _column(looked, lambda line: line["metrics"]["alignment"]),
     )
 
