@@ -5,6 +5,7 @@ from pnnlab.bench._config import BenchConfig, ClockKind, DeviceConfig, PlantConf
 from pnnlab.bench._document import Document
 from pnnlab.bench._file import BenchFile
 from pnnlab.bench._found_text import bench_text
+from pnnlab.bench._knobs import Knob, knobs_of
 from pnnlab.bench._names import BenchLookupError, NamedMapping
 from pnnlab.bench._registry import (
     InstalledDriver,
@@ -27,6 +28,7 @@ __all__ = [
     "Document",
     "Found",
     "InstalledDriver",
+    "Knob",
     "NamedMapping",
     "PlantClass",
     "PlantConfig",
@@ -38,5 +40,6 @@ __all__ = [
     "installed_drivers",
     "installed_plants",
     "json_schema",
+    "knobs_of",
     "scan",
 ]

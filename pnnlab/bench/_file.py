@@ -4,12 +4,13 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from pnnlab.bench._config import BenchConfig, DeviceConfig, PlantConfig, limitable
 from pnnlab.bench._document import Document
+from pnnlab.bench._names import NamedMapping
 from pnnlab.bench._reading import read_config
 from pnnlab.bench._registry import distribution_of, target_of
 from pnnlab.devices import Limits
@@ -41,6 +42,21 @@ class BenchFile:
         """
         document = Document.load(path)
         return cls(document, read_config(document))
+
+    def only(self, name: str) -> Self:
+        """Return the part of the file that opens one device: itself and, if it is simulated, all on the same plant.
+
+        Raises:
+            BenchLookupError: There is no such device.
+        """
+        wanted = NamedMapping("device", self.config.devices)[name]
+        neighbours = {
+            other.name: other
+            for other in self.config.devices.values()
+            if other is wanted or (wanted.plant is not None and other.plant == wanted.plant)
+        }
+        plants = {plant.name: plant for plant in self.config.plants.values() if plant.name == wanted.plant}
+        return replace(self, config=replace(self.config, plants=plants, devices=neighbours, systems={}))
 
     @property
     def calibrations(self) -> Path:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from pnnlab.cli._device_preview import preview_device
 from pnnlab.cli._device_scan import scan_devices
+from pnnlab.cli._device_test import print_matrix, run_self_test
+from pnnlab.cli._device_values import get_value, set_value
 from pnnlab.cli._options import BENCH, BenchOption, JsonOption, ListingGroup
 from pnnlab.cli._terminal import print_json, print_table
 from pnnlab.cli._text import quantity, setting
@@ -23,6 +26,11 @@ devices = typer.Typer(
     help="Show, find, test and set devices, or list the drivers.",
 )
 devices.command("scan")(scan_devices)
+devices.command("test")(run_self_test)
+devices.command("preview")(preview_device)
+devices.command("get")(get_value)
+devices.command("set")(set_value)
+devices.command("matrix")(print_matrix)
 
 
 @devices.command("list")

@@ -11,6 +11,8 @@ __all__ = [
     "BENCH",
     "RUNS",
     "BenchOption",
+    "DeviceArgument",
+    "HoldOption",
     "JsonOption",
     "ListingGroup",
     "RecipeArgument",
@@ -26,6 +28,10 @@ RUNS: Final = Path("runs")
 
 BenchOption = Annotated[
     Path, typer.Option("--bench", "-b", metavar="FILE", envvar="PNNLAB_BENCH", help="The bench file.")
+]
+DeviceArgument = Annotated[str, typer.Argument(metavar="NAME", help="A device of the bench file.")]
+HoldOption = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="How long an output is held; until Ctrl-C if left out.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RecipeArgument = Annotated[

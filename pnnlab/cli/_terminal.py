@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -77,14 +77,14 @@ def print_facts(facts: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show on a terminal what is waited for, until the context ends."""
+def waiting(what: str) -> Iterator[Callable[[str], object]]:
+    """Show on a terminal what is waited for, until the context ends; give what changes the text."""
     console = open_console(stderr=True)
     if not console.is_terminal:
-        yield
+        yield lambda _: None
         return
-    with console.status(what):
-        yield
+    with console.status(what) as status:
+        yield lambda text: status.update(text)
 
 
 def _print(table: "Table") -> None:
