@@ -13,7 +13,7 @@ from pnnlab.nn import ForwardRule, PhysicalLayer, run_in_flight
 from pnnlab.quantities import FrozenModel
 from pnnlab.systems import Capability, Lane, Trace
 
-__all__ = ["LossFunction", "MethodOptions", "TrainingMethod", "gradient_step", "physical_layers", "set_rule"]
+__all__ = ["LossFunction", "MethodOptions", "TrainingMethod", "backward", "gradient_step", "physical_layers", "set_rule"]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -117,9 +117,18 @@ def gradient_step(
         micro_batch: Samples that are worked on at a time, while the bench measures others; all at once if `None`.
     """
     optimiser.zero_grad(set_to_none=True)
+    total = backward(model, x, target, loss, micro_batch=micro_batch)
+    with _trace(model).span(Lane.HOST, "optimiser"):
+        optimiser.step()
+    return {"loss": total}
+
+
+def backward(
+    model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, *, micro_batch: int | None = None
+) -> float:
+    """Return the loss of a batch, its gradient added to that of the parameters; arguments as in `gradient_step`."""
     size = min(micro_batch or len(x), len(x))
-    layers = physical_layers(model)
-    trace = layers[0].system.trace if layers else Trace()
+    trace = _trace(model)
 
     def part(inputs: Tensor, targets: Tensor) -> float:
         outputs = model(inputs)
@@ -131,8 +140,10 @@ def gradient_step(
         return float(value.detach())
 
     works = [partial(part, *pair) for pair in zip(x.split(size), target.split(size), strict=True)]
-    depth = sum(layer.rule is not ForwardRule.TWIN for layer in layers)
-    total = math.fsum(run_in_flight(works, n_measurements=depth) if len(works) > 1 else [works[0]()])
-    with trace.span(Lane.HOST, "optimiser"):
-        optimiser.step()
-    return {"loss": total}
+    depth = sum(layer.rule is not ForwardRule.TWIN for layer in physical_layers(model))
+    return math.fsum(run_in_flight(works, n_measurements=depth) if len(works) > 1 else [works[0]()])
+
+
+def _trace(model: nn.Module) -> Trace:
+    layers = physical_layers(model)
+    return layers[0].system.trace if layers else Trace()

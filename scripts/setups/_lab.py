@@ -20,19 +20,22 @@ class Lab:
     Args:
         systems: In any order, each with a name of its own.
         clock: Of all of them.
+
+    Attributes:
+        systems: By their names.
     """
 
     def __init__(self, systems: Sequence[FunctionSystem], clock: SimulatedClock) -> None:
-        self.systems, self.clock = list(systems), clock
+        self.systems, self.clock = {system.name: system for system in systems}, clock
 
     def state(self) -> dict[str, object]:
         """Return what later readings depend on."""
-        return {system.name: system.condition() for system in self.systems}
+        return {name: system.condition() for name, system in self.systems.items()}
 
     def restore(self, state: dict[str, object]) -> None:
         """Go back to what `state` returned."""
-        for system in self.systems:
-            system.set_condition(cast(Mapping[str, Any], state[system.name]))
+        for name, system in self.systems.items():
+            system.set_condition(cast(Mapping[str, Any], state[name]))
 
 
 def layer_from(system: FunctionSystem, twin: DigitalTwin | None, setting: Tensor) -> PhysicalLayer:

@@ -160,7 +160,7 @@ class Bench:
         """Return what trains the network by a method, as the set-up has it."""
         recipe = Recipe.model_validate(
             {
-                "network": {"layers": [system.name for system in self.lab.systems]}, "method": method.name,
+                "network": {"layers": list(self.lab.systems)}, "method": method.name,
                 "epochs": epochs, "batch": 128, "learning_rate": 2e-3, "schedule": "constant", "seed": self.seed,
             }
         )  # fmt: skip

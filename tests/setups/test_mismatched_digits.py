@@ -47,7 +47,7 @@ def test_a_drifting_device_goes_on_from_its_checkpoint() -> None:
     first, second = (bench.trainer(PhysicsAware(), task, epochs=1) for bench in benches)
     first.run()
     second.load_state(first.state())  # type: ignore[arg-type]
-    kept = benches[0].lab.systems[0].condition()["physics"]["wander"]
+    kept = benches[0].lab.systems["layer-0"].condition()["physics"]["wander"]
     assert float(kept.abs().max()) > 0
     assert deploy(benches[0].model, task.test) == deploy(benches[1].model, task.test)
 
@@ -55,7 +55,7 @@ def test_a_drifting_device_goes_on_from_its_checkpoint() -> None:
 def test_replayed_activations_set_where_the_slope_of_tanh_is_taken() -> None:
     """By hand: the gradient of sum(y) in W is (1 - y²) x with the measured y, not the twin's tanh(W x)."""
     bench = Bench(0.4)
-    system = bench.lab.systems[0]
+    system = bench.lab.systems["layer-0"]
     twin = NominalLayer(interface_of(system))
     x, weights = torch.rand(6, 64), torch.randn(64, 64) / 8
     weights.requires_grad_()
