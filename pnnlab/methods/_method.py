@@ -13,7 +13,15 @@ from pnnlab.nn import ForwardRule, PhysicalLayer, run_in_flight
 from pnnlab.quantities import FrozenModel
 from pnnlab.systems import Capability, Lane, Trace
 
-__all__ = ["LossFunction", "MethodOptions", "TrainingMethod", "backward", "gradient_step", "physical_layers", "set_rule"]
+__all__ = [
+    "LossFunction",
+    "MethodOptions",
+    "TrainingMethod",
+    "backward",
+    "gradient_step",
+    "physical_layers",
+    "set_rule",
+]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 

@@ -11,9 +11,19 @@ from pydantic import ValidationError
 
 from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
+from pnnlab.methods.dual_adaptive import DualAdaptive
+from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
+from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.noise_injection import NoiseInjection
+from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.photon_counting import PhotonCounting
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.quantisation_aware import QuantisationAware
+from pnnlab.methods.robust_in_silico import RobustInSilico
+from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.spsa import Spsa
+from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.quantities import FROM_FILE
 from pnnlab.systems import System
 
@@ -22,7 +32,21 @@ __all__ = ["GROUP", "check_capabilities", "find_method", "known_methods", "lacki
 GROUP: Final = "pnnlab.methods"
 """Entry-point group in which a distribution offers a method of its own, as `name = "module:Class"`."""
 
-_OWN: Final[tuple[type[TrainingMethod], ...]] = (InSilico, PhysicsAware, Spsa)
+_OWN: Final[tuple[type[TrainingMethod], ...]] = (
+    DualAdaptive,
+    Hybrid,
+    InSilico,
+    MeasuredActivations,
+    NoiseInjection,
+    OnlinePhysicsAware,
+    PhotonCounting,
+    PhysicsAware,
+    QuantisationAware,
+    RobustInSilico,
+    SharpnessAware,
+    Spsa,
+    StateSeparation,
+)
 
 
 @cache

@@ -30,7 +30,8 @@ class QuantisationAwareOptions(MethodOptions):
 def quantised(values: Tensor, bits: int, *, span: float = 1.0) -> Tensor:
     """Return the nearest of 2^bits levels a `span`, with the gradient of the values themselves (straight through)."""
     step = span / 2**bits
-    return values + ((values.detach() / step).round() * step - values.detach())
+    rounded: Tensor = values + ((values.detach() / step).round() * step - values.detach())
+    return rounded
 
 
 class Converters(Perturbation):

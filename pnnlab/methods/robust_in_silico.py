@@ -87,7 +87,8 @@ class DeviceErrors(Perturbation):
         ramp = torch.fft.fftfreq(rows, dtype=turns.dtype)[:, None] * pixels[0]
         ramp = ramp + torch.fft.fftfreq(columns, dtype=turns.dtype) * pixels[1]
         moved = torch.fft.ifft2(torch.fft.fft2(field) * torch.polar(torch.ones_like(ramp), -2 * math.pi * ramp))
-        return moved.angle().flatten(-2) / (2 * math.pi)
+        shifted: Tensor = moved.angle().flatten(-2) / (2 * math.pi)
+        return shifted
 
 
 class RobustInSilico(PerturbedTraining):

@@ -135,7 +135,8 @@ def shot_set(system: System, shots: Measurement) -> ShotSet:
     drive = [torch.from_numpy(np.array(d)) for d in shots.drive]
     if system.shares_controls:
         drive[-1] = drive[-1][None].expand(batch, *drive[-1].shape)
-    return ShotSet(tuple(drive), torch.from_numpy(np.array(shots.y)))
+    states = tuple(torch.from_numpy(np.array(state)) for state in shots.states)
+    return ShotSet(tuple(drive), torch.from_numpy(np.array(shots.y)), states)
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from pnnlab.nn._layer import PhysicalLayer
@@ -47,6 +48,16 @@ class RecentShots:
         """Return what was kept, oldest first; systems without shots are left out."""
         return {name: ShotSet.join(list(ring.batches)) for name, ring in self._rings.items() if ring.batches}
 
+    def draw(self, system: str, n_shots: int, generator: torch.Generator) -> list[ShotSet]:
+        """Return batches as they were measured, drawn without repetition until they have so many shots; or all."""
+        batches, drawn, total = self._rings[system].batches, [], 0
+        for index in torch.randperm(len(batches), generator=generator).tolist():
+            if total >= n_shots:
+                break
+            drawn.append(batches[index])
+            total += len(drawn[-1])
+        return drawn
+
     def clear(self) -> None:
         """Forget all that was kept, as after the bench has moved."""
         for ring in self._rings.values():
@@ -61,12 +72,13 @@ class RecentShots:
     def state(self) -> dict[str, Any]:
         """Return what was kept as plain tensors."""
         return {
-            name: [(list(batch.drive), batch.y) for batch in ring.batches] for name, ring in self._rings.items()
-        }  # fmt: skip
+            name: [(list(batch.drive), batch.y, list(batch.states)) for batch in ring.batches]
+            for name, ring in self._rings.items()
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go back to what `state` returned."""
         self.clear()
         for name, batches in state.items():
-            for drive, y in batches:
-                self._rings[name].append(ShotSet(tuple(drive), y))
+            for drive, y, states in batches:
+                self._rings[name].append(ShotSet(tuple(drive), y, tuple(states)))

@@ -45,8 +45,7 @@ class Reencode(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """Return shape `(batch, n_out)` for shape `(batch, n)`."""
         size = y.abs()
-        # dark frames have no mean to divide by; the smallest number keeps them dark
-        z = self.scale * y / (size + size.mean(-1, keepdim=True) + torch.finfo(y.dtype).tiny)
+        z = self.scale * y / (size + _level(size))
         return nn.functional.pad(z, (0, self.n_out - y.shape[-1]))
 
 
@@ -72,6 +71,11 @@ class ClassBins(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """Return logits, shape `(batch, n_classes)`, for outputs, shape `(batch, n_in)`."""
         bins = y[..., : self.n_classes * self.length].unflatten(-1, (self.n_classes, self.length)).mean(-1)
-        level = y.abs().mean(-1, keepdim=True) + torch.finfo(y.dtype).tiny
-        logits: Tensor = self.gain * bins / level
+        logits: Tensor = self.gain * bins / _level(y.abs())
         return logits
+
+
+def _level(size: Tensor) -> Tensor:
+    """Return the mean of each sample; 1 for a dark one, which stays dark and has a finite gradient."""
+    mean = size.mean(-1, keepdim=True)
+    return torch.where(mean > 0, mean, 1.0)

@@ -2,7 +2,7 @@
 
 from pnnlab.physics._circuit import OscillatorNetwork
 from pnnlab.physics._crossbar import Crossbar, DifferentialPair, multiply
-from pnnlab.physics._detection import area_sum, bin_mean, expected_counts, intensity
+from pnnlab.physics._detection import area_sum, bin_mean, click_probability, expected_counts, intensity
 from pnnlab.physics._medium import PhaseScreens, TransmissionMatrix
 from pnnlab.physics._memristor import (
     FlickerNoise,
@@ -69,6 +69,7 @@ __all__ = [
     "area_sum",
     "balanced_pulses",
     "bin_mean",
+    "click_probability",
     "coincidences",
     "conductance_at",
     "draw_cells",

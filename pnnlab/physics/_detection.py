@@ -75,6 +75,18 @@ def area_sum(x: Tensor, areas: Tensor) -> Tensor:
     return torch.nn.functional.linear(x.flatten(-2), areas.flatten(-2).to(x.dtype))
 
 
+def click_probability(photons: Tensor) -> Tensor:
+    """Return the probability that a detector of single photons clicks: `1 - exp(-photons)`.
+
+    A click tells one photon or more; their number has a Poisson distribution (Mandel & Wolf 1995, Optical Coherence
+    and Quantum Optics, section 9.9).
+
+    Args:
+        photons: Mean number of detected photons, dark counts included, at least 0, any shape.
+    """
+    return -torch.expm1(-photons)
+
+
 def expected_counts(
     photons: Tensor,
     *,

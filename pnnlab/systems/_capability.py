@@ -40,3 +40,5 @@ class Capability(StrEnum):
     """Its scattering matrix can be measured at chosen ports."""
     INTERNAL_STATE = "internal_state"
     """States between the input and the output of one shot can be measured."""
+    SINGLE_PHOTON = "single_photon"
+    """Its readings are clicks of detectors that tell light from no light: 1 for a photon or more, else 0."""

@@ -12,6 +12,7 @@ from pnnlab.devices import Camera, Device, RegionOfInterest, Setpoint, SpatialLi
 from pnnlab.errors import SetpointError
 from pnnlab.quantities import FrozenModel, Seconds
 from pnnlab.systems._array import A, constant_like
+from pnnlab.systems._capability import Capability
 from pnnlab.systems._frames import frame_taker
 from pnnlab.systems._shots import FloatArray, Shots
 from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
@@ -200,6 +201,11 @@ class SlmCamera(System):
     def sensor(self) -> Device:
         """See `System.sensor`."""
         return self._camera
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """See `System.capabilities`: a camera of one bit tells light from no light."""
+        return frozenset({Capability.SINGLE_PHOTON} if self._camera.bit_depth == 1 else ())
 
     # Walking down and up
 

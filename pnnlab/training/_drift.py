@@ -191,11 +191,8 @@ class DriftWatch:
             self._tell(f"{text}; the twins are those of the beginning")
 
     def _refresh(self, twin: DigitalTwin, shots: ShotSet) -> FitReport:
-        twin.requires_grad_(True)
-        try:
+        with twin.learning():
             return fit(twin, shots, self._config.refresh, anew=False)
-        finally:
-            twin.requires_grad_(False)
 
 
 def _twin(layer: PhysicalLayer) -> DigitalTwin:

@@ -9,6 +9,7 @@ from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
 from pnnlab.twins._shots import ShotSet
+from pnnlab.twins._stages import stage_by_stage
 from pnnlab.twins._twin import DigitalTwin, Interface, StagedTwin
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "fit",
     "make_twin",
     "predict",
+    "stage_by_stage",
 ]

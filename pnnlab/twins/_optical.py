@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pnnlab.errors import TwinError
-from pnnlab.physics import PhaseModulator, TransmissionMatrix, intensity
+from pnnlab.physics import PhaseModulator, TransmissionMatrix, click_probability, intensity
 from pnnlab.quantities import FrozenModel
 from pnnlab.twins._twin import Interface, StagedTwin
 
@@ -27,6 +27,8 @@ class OpticalTwinConfig(FrozenModel):
             medium, which starts from small random numbers and must be fitted.
         brightness: Mean reading at the start, as a fraction of full scale.
         learned: What fitting may change.
+        detection: `intensity` up to full scale, or the probability of `clicks` of single-photon detectors, whose mean
+            number of photons is the light.
     """
 
     kind: Literal["optical"] = "optical"
@@ -40,6 +42,7 @@ class OpticalTwinConfig(FrozenModel):
         "response",
         "brightness",
     )
+    detection: Literal["intensity", "clicks"] = "intensity"
 
 
 class OpticalTwin(StagedTwin):
@@ -69,7 +72,7 @@ class OpticalTwin(StagedTwin):
         generator = torch.Generator().manual_seed(0 if config.seed is None else config.seed)
         design = TransmissionMatrix.random(grid, outputs, generator=generator, dtype=kind)
         matrix = design.matrix if config.seed is not None else 0.1 * design.matrix
-        learned = config.learned
+        learned, self.detection = config.learned, config.detection
         self.panel = PhaseModulator(
             grid,
             response_rad=nn.Parameter(torch.zeros(_BENDS, dtype=dtype), requires_grad="response" in learned),
@@ -90,8 +93,12 @@ class OpticalTwin(StagedTwin):
 
     def reading(self, stage: int, state: Tensor) -> Tensor:
         """See `DigitalTwin.reading`."""
-        return intensity(state).clamp(max=1)
+        light = intensity(state)
+        return click_probability(light) if self.detection == "clicks" else light.clamp(max=1)
 
     def anchored(self, stage: int, state: Tensor, reading: Tensor) -> Tensor:
         """See `DigitalTwin.anchored`: the amplitude is that of the reading, the phase the twin's."""
+        if self.detection == "clicks":
+            # single clicks tell nothing of an amplitude
+            return state
         return reading.clamp(min=0).sqrt() * state.sgn()

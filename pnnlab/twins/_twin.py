@@ -1,7 +1,8 @@
 """The differentiable stand-in for one system."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -118,6 +119,18 @@ class DigitalTwin(nn.Module, ABC):
         """Stop asking for gradients of parameters; `learned` goes on telling what fitting may change."""
         self._learned = frozenset(self.learned)
         self.requires_grad_(False)
+
+    @contextmanager
+    def learning(self) -> Iterator[list[nn.Parameter]]:
+        """Ask for gradients of what fitting may change, and of nothing else, meanwhile; frozen afterwards."""
+        self.freeze()
+        parameters = list(self.learned.values())
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        try:
+            yield parameters
+        finally:
+            self.requires_grad_(False)
 
     def check(self, *drive: Tensor) -> None:
         """Compare drives with the interface.

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pnnlab.errors import TwinError
-from pnnlab.nn import ForwardRule, PhysicalLayer, Reencode, interface_of, record_shots
+from pnnlab.nn import ClassBins, ForwardRule, PhysicalLayer, Reencode, interface_of, record_shots
 from pnnlab.twins import OpticalTwinConfig, PlantTwinConfig, make_twin
 from tests.benches import OpticalBench, exact_bench
 
@@ -133,3 +133,10 @@ def test_recorded_shots_are_what_was_realised_and_measured() -> None:
     with torch.no_grad():
         model(torch.rand(3, 64))
     assert len(shots["optics"]) == 2
+
+
+@pytest.mark.parametrize("module", [Reencode(4), ClassBins(8, 4)])
+def test_a_dark_frame_stays_dark_and_has_a_finite_gradient(module: torch.nn.Module) -> None:
+    y = torch.zeros(2, 8, requires_grad=True)
+    module(y).square().sum().backward()
+    assert torch.equal(module(y), torch.zeros(2, 4)) and torch.isfinite(y.grad).all()  # type: ignore[arg-type]

@@ -8,6 +8,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pnnlab.physics import click_probability
+
 __all__ = ["Detector", "draw_electrons"]
 
 FAINT_ELECTRONS: Final = 20.0
@@ -21,7 +23,7 @@ class Detector:
     """The linear camera model of EMVA 1288 (release 4.0, section 2).
 
     Photo-electrons are Poisson with the mean of light and dark signal together, read noise is Gaussian, and counts are
-    cut at the top of the bit depth.
+    cut at the top of the bit depth. With one bit, a gain of 1 and no read noise it is a detector of single photons.
 
     Attributes:
         quantum_efficiency: Electrons per photon.
@@ -44,8 +46,13 @@ class Detector:
     quantised: bool
 
     def expected(self, photons: Tensor, exposure_s: float) -> Tensor:
-        """Return the counts of mean photons without noise and rounding, differentiably; same shape."""
+        """Return the counts of mean photons without noise and rounding, differentiably; same shape.
+
+        Of a detector of single photons it is the mean count itself, the probability of a click.
+        """
         electrons = photons * self.quantum_efficiency + self.dark_electrons_per_s * exposure_s
+        if self.top_counts == 1 and self.quantised and self.noise == 1 and self.gain >= 1:
+            return click_probability(electrons)
         return (electrons * self.gain + self.offset_counts).clamp(0, self.top_counts)
 
     def read(self, photons: Tensor, exposure_s: float, generator: torch.Generator) -> Tensor:
