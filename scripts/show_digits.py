@@ -22,9 +22,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
 
-from pnnlab.bench import Bench
+from pnnlab.bench import Bench, Imperfection, scaled_text
 from pnnlab.training import (
     build_model,
     build_twins,
@@ -59,25 +58,12 @@ class Job:
     epochs: int | None
 
 
-def with_mismatch(bench: Path, scale: float, folder: Path) -> Path:
-    """Write a copy of a bench file in which every plant and simulated device scales its mismatch."""
-    yaml = YAML()
-    data = yaml.load(bench)
-    for section in ("plants", "devices"):
-        for entry in data.get(section, {}).values():
-            if "mismatch" in entry.get("options", {}):
-                entry["options"]["mismatch"] = scale
-    path = folder / f"mismatch-{scale:g}-{bench.name}"
-    with path.open("w", encoding="utf-8") as file:
-        yaml.dump(data, file)
-    return path
-
-
 def accuracy(job: Job) -> float:
     """Find one number; runs in a process of its own."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        bench = with_mismatch(job.bench, job.mismatch, Path(folder))
+        bench = Path(folder) / f"mismatch-{job.mismatch:g}-{job.bench.name}"
+        bench.write_text(scaled_text(job.bench, Imperfection.MISMATCH, job.mismatch), encoding="utf-8")
         if job.row in TRAINED:
             changes: dict[str, object] = {"seed": job.seed}
             if job.epochs is not None:

@@ -15,6 +15,7 @@ from pnnlab.bench._registry import (
     installed_drivers,
     installed_plants,
 )
+from pnnlab.bench._scaling import Imperfection, scaled_text
 from pnnlab.bench._scan import Found, Scan, scan
 from pnnlab.bench._schema import json_schema
 
@@ -27,6 +28,7 @@ __all__ = [
     "DeviceConfig",
     "Document",
     "Found",
+    "Imperfection",
     "InstalledDriver",
     "Knob",
     "NamedMapping",
@@ -41,5 +43,6 @@ __all__ = [
     "installed_plants",
     "json_schema",
     "knobs_of",
+    "scaled_text",
     "scan",
 ]

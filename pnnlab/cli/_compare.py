@@ -1,13 +1,13 @@
 """The command `pnnlab compare`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pnnlab.cli._changes import recipe_changes
-from pnnlab.cli._compare_text import COLUMNS, TITLES, cells
+from pnnlab.cli._compare_text import COLUMNS, TITLES, cells, percent
 from pnnlab.cli._options import (
     BENCH,
     RUNS,
@@ -21,7 +21,7 @@ from pnnlab.cli._options import (
 from pnnlab.cli._terminal import print_json, print_table
 
 if TYPE_CHECKING:
-    from pnnlab.training import Comparison, Trial
+    from pnnlab.training import Budget, Comparison, Trial
 
 __all__ = ["compare"]
 
@@ -36,6 +36,14 @@ def compare(
     shots: Annotated[int | None, typer.Option(metavar="N", help="Shots that each training may take.")] = None,
     bench_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Bench time that each training may take, as '10 min'.")
+    ] = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sweep",
+            metavar="KIND=F,F,...",
+            help="Train each method on benches with scaled `mismatch`, `noise` or `drift` too, as mismatch=0,1,2,4.",
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at a time, on a simulated bench.")] = 1,
     changes: SetOption = None,
@@ -64,7 +72,8 @@ def compare(
 
         path = resume_comparison(run_folder(runs, resume), jobs=jobs, on_trial=_tell)
     else:
-        path = _compare(bench, recipe, methods, seeds, shots, bench_time, changes or [], runs, jobs)
+        plan = _Plan(methods, seeds, shots, bench_time, sweeps or [], changes or [])
+        path = _compare(bench, recipe, plan, runs, jobs)
     found = read_comparison(path)
     page = write_report(found)
     if as_json:
@@ -74,32 +83,65 @@ def compare(
         typer.echo(f"report: {page}")
 
 
-def _compare(
-    bench: Path, recipe: str | None, methods: str, seeds: str, shots: int | None, bench_time: str | None,
-    changes: list[str], root: Path, jobs: int,
-) -> Path:  # fmt: skip
-    from pnnlab.bench import BenchFile
-    from pnnlab.quantities import parse_quantity
-    from pnnlab.training import Budget, change_recipe, compare
+@dataclass(frozen=True)
+class _Plan:
+    """What was asked for, as it was written."""
 
-    name, changed = change_recipe(BenchFile.load(bench), recipe, recipe_changes({}, changes))
+    methods: str
+    seeds: str
+    shots: int | None
+    bench_time: str | None
+    sweeps: list[str]
+    changes: list[str]
+
+
+def _compare(bench: Path, recipe: str | None, plan: _Plan, root: Path, jobs: int) -> Path:
+    from pnnlab.bench import BenchFile
+    from pnnlab.training import change_recipe, compare
+
+    name, changed = change_recipe(BenchFile.load(bench), recipe, recipe_changes({}, plan.changes))
+    budgets, seeds, sweeps = _budgets(plan), _seeds(plan.seeds), dict(_sweep(text) for text in plan.sweeps)
+    methods = _runnable(bench) if plan.methods == "all" else [part.strip() for part in plan.methods.split(",")]
+    return compare(
+        bench, name, methods=methods, seeds=seeds, budgets=budgets, sweeps=sweeps, changes=changed.model_dump(),
+        root=root, jobs=jobs, on_trial=_tell,
+    )  # fmt: skip
+
+
+def _seeds(text: str) -> list[int]:
     try:
-        numbers = [int(part) for part in seeds.split(",")]
+        return [int(part) for part in text.split(",")]
     except ValueError as error:
-        raise typer.BadParameter(f"--seeds is {seeds!r}; write whole numbers with commas between, as 0,1,2") from error
-    budgets = [] if shots is None else [Budget(shots=shots)]
-    if bench_time is not None:
+        raise typer.BadParameter(f"--seeds is {text!r}; write whole numbers with commas between, as 0,1,2") from error
+
+
+def _budgets(plan: _Plan) -> list["Budget"]:
+    from pnnlab.quantities import parse_quantity
+    from pnnlab.training import Budget
+
+    budgets = [] if plan.shots is None else [Budget(shots=plan.shots)]
+    if plan.bench_time is not None:
         try:
-            budgets.append(Budget(time_s=parse_quantity(bench_time, "s")))
+            budgets.append(Budget(time_s=parse_quantity(plan.bench_time, "s")))
         except ValueError as error:
             raise typer.BadParameter(f"--bench-time: {error}") from error
     if not budgets:
         raise typer.BadParameter("give what each training may spend: --shots N, --bench-time '10 min', or both")
-    names = _runnable(bench) if methods == "all" else [part.strip() for part in methods.split(",")]
-    return compare(
-        bench, name, methods=names, seeds=numbers, budgets=budgets, changes=changed.model_dump(), root=root, jobs=jobs,
-        on_trial=_tell,
-    )  # fmt: skip
+    return budgets
+
+
+def _sweep(text: str) -> tuple[str, list[float]]:
+    from pnnlab.bench import Imperfection
+
+    kind, _, factors = text.partition("=")
+    try:
+        numbers = [float(part) for part in factors.split(",")]
+        if min(numbers) < 0:
+            raise ValueError("a factor is negative")
+        return Imperfection(kind.strip()).value, numbers
+    except ValueError as error:
+        kinds = ", ".join(Imperfection)
+        raise typer.BadParameter(f"--sweep is {text!r}; write {kinds} and factors, as mismatch=0,1,2,4") from error
 
 
 def _runnable(bench: Path) -> list[str]:
@@ -128,6 +170,14 @@ def _print(found: "Comparison") -> None:
         for one in results:
             for failure in one.failures:
                 typer.echo(f"{one.method}: {failure.splitlines()[0]}")
+    for kind, methods in found.sweeps.items():
+        factors = sorted({factor for one in methods.values() for factor in one})
+        typer.secho(f"{found.bench}, {found.recipe}: test accuracy, {kind} times", bold=True)
+        rows = [
+            [name, *(percent(one[factor]) if factor in one else "" for factor in factors)]
+            for name, one in methods.items()
+        ]
+        print_table(["method", *(f"{factor:g}" for factor in factors)], rows, folding=[])
     typer.echo(f"a linear classifier on the inputs has {100 * found.linear:.1f} %")
     if found.left:
         typer.echo(f"{found.left} trainings are not done; go on with `pnnlab compare --resume {found.path.name}`")

@@ -61,6 +61,8 @@ def _page(found: "Comparison") -> str:
         if results:
             parts += [f"<h2>At {title} ({html.escape(_allowed(results[0]))})</h2>", _table(results)]
             parts += _pictures(found, results)
+    if found.sweeps:
+        parts.append(f"<h2>Robustness</h2>{_robustness(found)}")
     parts.append(f'<p class="soft">{_remarks(found)}</p>')
     body = "\n".join(parts)
     head = f"<title>Training methods on {html.escape(found.bench)}</title><style>{_STYLE}</style>"
@@ -115,15 +117,39 @@ def _pictures(found: "Comparison", results: Sequence["MethodResult"]) -> list[st
     pictures = [
         _figure(lambda axes: _bars(axes[0], done, found.linear), 1, 0.9 + 0.34 * len(done),
                 "Test accuracy on the bench: mean and standard deviation over seeds."),
-        _figure(lambda axes: _courses(axes, done, found), 2 if found.power_w is None else 3, 4.2,
-                "Validation accuracy in the course of training, mean over seeds."),
     ]  # fmt: skip
+    if any(curve.accuracy for one in done for curve in one.curves):
+        pictures.append(
+            _figure(lambda axes: _courses(axes, done, found), 2 if found.power_w is None else 3, 4.2,
+                    "Validation accuracy in the course of training, mean over seeds.")
+        )  # fmt: skip
     if any(curve.alignment for one in done for curve in one.curves):
         pictures.append(
             _figure(lambda axes: _alignment(axes[0], done), 1, 3.6,
                     "Cosine between a method's step and the exact gradient, which a simulated bench can tell.")
         )  # fmt: skip
     return pictures
+
+
+def _robustness(found: "Comparison") -> str:
+    """Draw test accuracy against each imperfection's factor."""
+    names = list(dict.fromkeys(name for methods in found.sweeps.values() for name in methods))
+
+    def draw(axes: Sequence["Axes"]) -> None:
+        for one, (kind, methods) in zip(axes, found.sweeps.items(), strict=True):
+            for name, accuracies in methods.items():
+                factors = sorted(factor for factor, spread in accuracies.items() if spread.n)
+                means = [100 * accuracies[factor].mean for factor in factors]
+                errors = [100 * accuracies[factor].std if accuracies[factor].n > 1 else 0.0 for factor in factors]
+                line = _line(names.index(name))
+                one.errorbar(factors, means, errors, marker="o", markersize=4, capsize=2, label=name, **line)
+            one.axhline(100 * found.linear, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
+            one.set(xlabel=f"{kind}, times that of the bench", ylim=(0, 101))
+        axes[0].set_ylabel("test accuracy (%)")
+        axes[0].legend(frameon=False, fontsize=8)
+
+    caption = "Test accuracy on benches whose imperfections are scaled; every method was trained anew on each."
+    return _figure(draw, len(found.sweeps), 4.0, caption)
 
 
 def _figure(draw: Callable[[Sequence["Axes"]], None], columns: int, height: float, caption: str) -> str:

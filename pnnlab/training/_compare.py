@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 import torch
 from torch import nn
 
-from pnnlab.bench import Bench, BenchFile
+from pnnlab.bench import Bench, BenchFile, Imperfection, scaled_text
 from pnnlab.devices import SimulatedClock
 from pnnlab.errors import CapabilityError, PnnlabError, RunError
 from pnnlab.methods import find_method
@@ -56,6 +56,8 @@ class Trial:
         method: The training method.
         seed: Of the training.
         budget: What it may spend.
+        sweep: Which imperfection of a simulated bench is scaled; empty where the bench is as it is.
+        factor: By how much.
         run: Folder of its run, relative to the comparison's; empty before it began.
         result: What came out, as a run's summary; empty before it is done.
         failure: Why there is no result.
@@ -64,6 +66,8 @@ class Trial:
     method: str
     seed: int
     budget: Budget
+    sweep: str = ""
+    factor: float = 1.0
     run: str = ""
     result: Mapping[str, Any] | None = None
     failure: str = ""
@@ -80,7 +84,9 @@ OnTrial = Callable[[int, int, Trial], None]
 
 def compare(
     bench_file: Path, recipe_name: str | None, *, methods: Sequence[str], seeds: Sequence[int],
-    budgets: Sequence[Budget], changes: Mapping[str, object] | None = None, root: Path = Path("runs"), jobs: int = 1,
+    budgets: Sequence[Budget], sweeps: Mapping[str, Sequence[float]] | None = None,
+    changes: Mapping[str, object] | None = None,
+    root: Path = Path("runs"), jobs: int = 1,
     on_trial: OnTrial | None = None,
 ) -> Path:  # fmt: skip
     """Train by each method with each seed and budget, and record all of it in one run.
@@ -93,6 +99,8 @@ def compare(
         methods: Names of training methods.
         seeds: Of every training.
         budgets: Each method is trained anew for each, because its schedules go by what it may spend.
+        sweeps: Factors by imperfection (`mismatch`, `noise`, `drift`) of a simulated bench: every method is trained for
+            each of them too, within the first budget.
         changes: Keys of the recipe to replace.
         root: Folder of all runs.
         jobs: Trainings at a time, on a simulated bench; a real one is one bench.
@@ -109,6 +117,11 @@ def compare(
     name, recipe = read_recipe(file, recipe_name)
     for method in methods:
         find_method(method)
+    scaled = {
+        (kind, factor): scaled_text(bench_file, Imperfection(kind), factor)
+        for kind, factors in (sweeps or {}).items()
+        for factor in factors
+    }
     plan: dict[str, Any] = {
         "recipe_name": name, "changes": dict(changes or {}), "bench_file": str(bench_file.resolve()),
     }  # fmt: skip
@@ -116,7 +129,11 @@ def compare(
         root, f"{name} compare", kind="compare", bench_file=bench_file, configuration=plan,
         bench_snapshot=_json(file.snapshot()), bench_hash=file.hash, seed=recipe.seed,
     )  # fmt: skip
-    trials = [Trial(method, seed, budget) for budget in budgets for method in methods for seed in seeds]
+    for (kind, factor), text in scaled.items():
+        _scaled_file(run.path, kind, factor).write_text(text, encoding="utf-8")
+    pairs = [(method, seed) for method in methods for seed in seeds]
+    trials = [Trial(method, seed, budget) for budget in budgets for method, seed in pairs]
+    trials += [Trial(method, seed, budgets[0], kind, factor) for kind, factor in scaled for method, seed in pairs]
     return _execute(run, trials, jobs, on_trial)
 
 
@@ -185,7 +202,8 @@ def _try(path: Path, plan: Mapping[str, Any], trial: Trial, number: int) -> Tria
     """Train once; what goes wrong on purpose becomes the trial's result."""
     folder = path / "runs" / f"{number:04d}"
     try:
-        outcome = _train(_bench_file(plan), plan, trial, folder)
+        file = _scaled_file(path, trial.sweep, trial.factor) if trial.sweep else _bench_file(plan)
+        outcome = _train(file, plan, trial, folder)
     except CapabilityError as error:
         return replace(trial, failure=str(error))
     except PnnlabError as error:
@@ -244,6 +262,10 @@ def _fitting(budget: float, step: float, look: float) -> int:
     """Return how many steps fit into a budget with `_POINTS` validations, or with one a step where steps are few."""
     few = budget / (step + look)
     return max(1, int(few if few < _POINTS else (budget - _POINTS * look) / step))
+
+
+def _scaled_file(path: Path, kind: str, factor: float) -> Path:
+    return path / f"instruments-{kind}-{factor:g}.yaml"
 
 
 def _bench_file(plan: Mapping[str, Any]) -> Path:

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,11 +59,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """What one method reached within one budget.
+    """What one method reached within one budget, on the bench as it is or a scaled one.
 
     Attributes:
         method: Its name.
         budget: What it was allowed.
+        sweep: Which imperfection of the bench was scaled; empty where it is as it is.
+        factor: By how much.
         accuracy: Test accuracy on the bench.
         shots: Shots of training, fitting and validation.
         bench_s: Bench time of the same in s.
@@ -75,6 +77,8 @@ class MethodResult:
 
     method: str
     budget: Budget
+    sweep: str
+    factor: float
     accuracy: Spread
     shots: Spread
     bench_s: Spread
@@ -120,8 +124,17 @@ class Comparison:
     linear: float
 
     def within(self, kind: str) -> list[MethodResult]:
-        """Return the results of a kind of budget, `shots` or `time`."""
-        return [one for one in self.results if one.budget.kind == kind]
+        """Return the results of a kind of budget, `shots` or `time`, on the bench as it is."""
+        return [one for one in self.results if one.budget.kind == kind and not one.sweep]
+
+    @property
+    def sweeps(self) -> Mapping[str, Mapping[str, Mapping[float, Spread]]]:
+        """Return test accuracies by imperfection, method and factor, in their order."""
+        found: dict[str, dict[str, dict[float, Spread]]] = {}
+        for one in self.results:
+            if one.sweep:
+                found.setdefault(one.sweep, {}).setdefault(one.method, {})[one.factor] = one.accuracy
+        return found
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -133,19 +146,25 @@ def read_comparison(path: Path) -> Comparison:
     record, trials = Run.open(path).record, read_trials(path)
     file = BenchFile.load(path / "instruments.yaml")
     power_w = file.config.power_w
-    groups: dict[tuple[Budget, str], list[Trial]] = {}
+    groups: dict[tuple[Budget, str, float, str], list[Trial]] = {}
     for trial in trials:
-        groups.setdefault((trial.budget, trial.method), []).append(trial)
-    results = [_result(path, method, budget, group, power_w) for (budget, method), group in groups.items()]
-    kinds = list(dict.fromkeys(budget for budget, _ in groups))
-    results.sort(key=lambda one: (kinds.index(one.budget), -(one.accuracy.mean if one.accuracy.n else -1.0)))
+        groups.setdefault((trial.budget, trial.sweep, trial.factor, trial.method), []).append(trial)
+    results = [_result(path, group, power_w) for group in groups.values()]
+    kinds = list(dict.fromkeys(key[:3] for key in groups))
+    results.sort(
+        key=lambda one: (
+            kinds.index((one.budget, one.sweep, one.factor)),
+            -(one.accuracy.mean if one.accuracy.n else -1.0),
+        )
+    )
     recipe = str(record.configuration.get("recipe_name", ""))
     left = sum(not trial.done for trial in trials)
     linear = linear_on_inputs(load_task(read_recipe(file, recipe)[1].task))
     return Comparison(path, file.config.name, recipe, power_w, tuple(results), left, linear)
 
 
-def _result(path: Path, method: str, budget: Budget, trials: Sequence[Trial], power_w: float | None) -> MethodResult:
+def _result(path: Path, trials: Sequence[Trial], power_w: float | None) -> MethodResult:
+    first = trials[0]
     done = [trial for trial in trials if trial.result is not None]
     curves = tuple(_curve(path / trial.run, trial.seed) for trial in done)
     last = [Run.open(path / trial.run).metrics()[-1:] for trial in done]
@@ -153,7 +172,7 @@ def _result(path: Path, method: str, budget: Budget, trials: Sequence[Trial], po
     times_s = [float(line["bench_s"]) for line in spent]
     aligned = [statistics.mean(curve.alignment) for curve in curves if curve.alignment]
     return MethodResult(
-        method, budget,
+        first.method, first.budget, first.sweep, first.factor,
         Spread.of([float(trial.result["test_accuracy"]) for trial in done if trial.result is not None]),
         Spread.of([float(line["shots"]) for line in spent]),
         Spread.of(times_s),

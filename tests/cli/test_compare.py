@@ -85,3 +85,20 @@ def test_what_cannot_be_compared_is_refused(pnnlab) -> None:  # type: ignore[no-
     assert answer.code == 2 and "method 'magic' is not known" in answer.err
     answer = pnnlab("compare", "--bench-time", "7", "--shots", "100")
     assert answer.code == 2 and "--bench-time" in answer.err
+
+
+def test_sweeps_train_on_scaled_benches(pnnlab, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    answer = pnnlab(
+        "compare", "--methods", "in_silico", "--seeds", "0", "--shots", "100", "--set", "epochs=3",
+        "--sweep", "mismatch=0,4", "--sweep", "noise=0,1",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    path = list_runs(folder / "runs")[0]
+    found = read_comparison(path)
+    mismatch = found.sweeps["mismatch"]["in_silico"]
+    assert mismatch[0.0].mean > mismatch[4.0].mean  # the design is the truth where there is no mismatch
+    assert set(found.sweeps["noise"]["in_silico"]) == {0.0, 1.0}
+    assert "mismatch times" in answer.out
+    assert "Robustness" in (path / "report.html").read_text(encoding="utf-8")
+    answer = pnnlab("compare", "--shots", "100", "--sweep", "luck=1")
+    assert answer.code == 2 and "mismatch, noise, drift" in answer.err

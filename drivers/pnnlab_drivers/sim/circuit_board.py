@@ -72,11 +72,13 @@ class CircuitBoardOptions(PlantOptions):
         component_spread: Relative standard deviation of the components from the design, times `mismatch`.
         gain_walk_per_sqrt_s: Temperature drift: the outputs' common gain walks at random, by a standard deviation of
             this times the root of the seconds that pass from reading to reading; 0 switches it off.
+        drift: Scales that walk.
     """
 
     network: NetworkDesign = NetworkDesign()
     component_spread: float = Field(default=0.0, ge=0)
     gain_walk_per_sqrt_s: float = Field(default=0.0, ge=0)
+    drift: float = Field(default=1.0, ge=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,10 +229,10 @@ class CircuitBoard(SimPlant):
 
     def gain_at(self, time_s: float) -> float:
         """Return the outputs' common gain, walked on to a moment."""
-        if self.options.gain_walk_per_sqrt_s:
+        walk = self.options.gain_walk_per_sqrt_s * self.options.drift
+        if walk:
             passed_s = max(time_s - self._gain_s, 0.0)
-            step = self.options.gain_walk_per_sqrt_s * math.sqrt(passed_s)
-            self._gain += step * float(self.noise("gain").standard_normal())
+            self._gain += walk * math.sqrt(passed_s) * float(self.noise("gain").standard_normal())
             self._gain_s = time_s
         return self._gain
 
