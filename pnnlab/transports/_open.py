@@ -10,6 +10,7 @@ from pnnlab.quantities import Seconds
 from pnnlab.transports._deadline import Timeouts
 from pnnlab.transports._link import Link
 from pnnlab.transports._serial import SerialLine, open_serial
+from pnnlab.transports._traffic import RecordedLink, Traffic
 from pnnlab.transports._transport import Transport
 
 __all__ = ["LinkOptions", "open_link", "open_transport"]
@@ -93,6 +94,13 @@ def open_transport(options: LinkOptions, *, who: str, terminator: str = "\n",
 
     Raises:
         DeviceError: It cannot be reached; the message says what to check.
+        RecordError: Its traffic cannot be recorded.
     """
     link = open_link(options.resource, backend=options.backend, line=options.line)
+    if options.traffic:
+        try:
+            link = RecordedLink(link, Traffic(options.traffic, options.resource))
+        except BaseException:
+            link.close()
+            raise
     return Transport(link, who=who, terminator=terminator, reply_terminator=reply_terminator, timeouts=options.timeouts)
