@@ -61,7 +61,9 @@ class Scpi:
         if not self._joins:
             with self.transport.held():
                 return [self.query(question, wait=wait) for question in questions]
-        return self._several((), questions, wait)
+        answers = self._several((), questions, wait)
+        self._check_count(answers, questions)
+        return answers
 
     def number(self, question: str, *, wait: Wait | float = Wait.QUICK) -> float:
         """Return the number that answers a query; see `parse_number`."""
@@ -99,7 +101,7 @@ class Scpi:
             InstrumentError: The instrument reports errors.
         """
         if self._errors:
-            self._ask_last(commands, (self._errors,), wait)
+            self.run(commands, wait=wait)
         else:
             self._send(commands, wait)
 
@@ -110,9 +112,33 @@ class Scpi:
             InstrumentError: The instrument reports errors.
             ReplyTimeoutError: It is not done in time.
         """
-        done = self._ask_last(commands, ("*OPC?", self._errors) if self._errors else ("*OPC?",), wait)
+        (done,) = self.run(commands, "*OPC?", wait=wait)
         if done.strip() not in ("1", "+1"):
             raise GarbledError(f"{self.transport.who}: the reply {done[:80]!r} to '*OPC?' should be 1")
+
+    def run(self, commands: Sequence[str], *questions: str, wait: Wait | float = Wait.QUICK) -> list[str]:
+        """Send commands, then queries, then read the error queue; return the answers to the queries.
+
+        Raises:
+            InstrumentError: The instrument reports errors.
+            GarbledError: There are more answers, or fewer.
+        """
+        asked = [*questions, self._errors] if self._errors else [*questions]
+        with self.transport.held():
+            try:
+                if self._joins:
+                    answers = self._several(commands, asked, wait)
+                else:
+                    self._send(commands, wait)
+                    answers = self.queries(*asked, wait=wait)
+            except ReplyTimeoutError:
+                # after a command that it does not know an instrument may ignore the rest of the message
+                self._raise_entries(self.pending_errors(), commands)
+                raise
+            if self._errors and answers:
+                self._raise_entries(self._entries(answers.pop()), [*commands, *questions])
+            self._check_count(answers, questions)
+            return answers
 
     def command_block(self, command: str, payload: bytes) -> None:
         """Send a command that ends in a binary block of definite length, and read the error queue.
@@ -140,38 +166,17 @@ class Scpi:
         """Return the status byte (IEEE 488.2, 11.2), 0 to 255."""
         return parse_integer(self.query("*STB?"), who=self.transport.who, asked="*STB?")
 
-    def _ask_last(self, commands: Sequence[str], questions: Sequence[str], wait: Wait | float) -> str:
-        """Send commands and queries after them; return the answer to the first one.
-
-        Raises:
-            InstrumentError: The last query is that of the error queue, and there are errors.
-        """
-        with self.transport.held():
-            try:
-                if self._joins:
-                    answers = self._several(commands, questions, wait)
-                else:
-                    self._send(commands, wait)
-                    answers = self.queries(*questions, wait=wait)
-            except ReplyTimeoutError:
-                # after a command that it does not know an instrument may ignore the rest of the message
-                self._raise_entries(self.pending_errors(), commands)
-                raise
-            if self._errors:
-                self._raise_entries(self._entries(answers[-1]), commands)
-            return answers[0]
-
     def _several(self, commands: Sequence[str], questions: Sequence[str], wait: Wait | float) -> list[str]:
         """Return the answers to queries that follow commands in one message."""
-        message = joined(*commands, *questions)
-        line = self.query(message, wait=wait)
-        answers = [match[1] for match in _ANSWER.finditer(line)]
+        line = self.query(joined(*commands, *questions), wait=wait)
+        return [match[1] for match in _ANSWER.finditer(line)]
+
+    def _check_count(self, answers: Sequence[str], questions: Sequence[str]) -> None:
         if len(answers) != len(questions):
             raise GarbledError(
-                f"{self.transport.who}: the reply {line[:80]!r} to {message[:80]!r} has {len(answers)} answers, "
-                f"{len(questions)} are due"
+                f"{self.transport.who}: {len(answers)} answers came ({'; '.join(answers)[:80]!r}), {len(questions)} "
+                f"are due to {';'.join(questions)[:80]!r}"
             )
-        return answers
 
     def _send(self, commands: Sequence[str], wait: Wait | float) -> None:
         for message in [joined(*commands)] if self._joins else commands:
