@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from tests.drivers.scpi.model import ScpiFault, ScpiModel
+from tests.drivers.scpi.model import ScpiError, ScpiModel
 
 IDENTITY = "Agilent Technologies,33522B,MY52700123,2.09-1.19-2.00-58-00"
 _EMF_V = 10.0
@@ -63,6 +63,7 @@ class GeneratorModel(ScpiModel):
         for channel in self.channels:
             channel.load = load
         self.swapped = False
+        self.now_s = time.monotonic
         super().__init__(
             IDENTITY,
             {
@@ -93,7 +94,7 @@ class GeneratorModel(ScpiModel):
 
     def _ch(self, number: int) -> Channel:
         if not 1 <= number <= len(self.channels):
-            raise ScpiFault(-114, "Header suffix out of range")
+            raise ScpiError(-114, "Header suffix out of range")
         return self.channels[number - 1]
 
     def _set_on(self, number: int, state: str) -> None:
@@ -118,32 +119,32 @@ class GeneratorModel(ScpiModel):
         digits = max(1e-4, 10.0 ** (np.floor(np.log10(max(abs(clipped), 1e-9))) - 3))
         channel.amplitude, channel.offset = min(amplitude, 2 * peak), round(round(clipped / digits) * digits, 9)
         if abs(clipped - offset) > 1e-9 and not self.gullible:
-            raise ScpiFault(-222, "Data out of range; value clipped to limit")
+            raise ScpiError(-222, "Data out of range; value clipped to limit")
 
     def _set_rate(self, number: int, rate: str) -> None:
         if not 1e-6 <= float(rate) <= 62.5e6:
-            raise ScpiFault(-222, "Data out of range; value clipped to limit")
+            raise ScpiError(-222, "Data out of range; value clipped to limit")
         self._ch(number).rate = float(rate)
 
     def _select(self, number: int, name: str) -> None:
         channel = self._ch(number)
         if name not in channel.waves and name not in channel.sequences:
-            raise ScpiFault(781, "Not enough memory; arb does not exist")
+            raise ScpiError(781, "Not enough memory; arb does not exist")
         channel.arb, channel.triggered_s = name, None
 
     def _clear(self, number: int) -> None:
         channel = self._ch(number)
         if channel.on and channel.function == "ARB":
-            raise ScpiFault(-221, "Settings conflict; the waveform that is played was cleared")
+            raise ScpiError(-221, "Settings conflict; the waveform that is played was cleared")
         channel.waves, channel.sequences, channel.arb = {}, {}, "EXP_RISE"
 
     def _load(self, number: int, name: str, data: bytes) -> None:
         channel = self._ch(number)
         if name in channel.waves:
-            raise ScpiFault(786, "Specified arb waveform already exists")
+            raise ScpiError(786, "Specified arb waveform already exists")
         codes = np.frombuffer(data, "<i2" if self.swapped else ">i2")
         if not 8 <= len(codes) <= 1_000_000 or np.abs(codes.astype(int)).max() > 32767:
-            raise ScpiFault(-222, "Data out of range; arb")
+            raise ScpiError(-222, "Data out of range; arb")
         channel.waves[name] = codes
 
     def _load_sequence(self, number: int, data: bytes) -> None:
@@ -155,17 +156,17 @@ class GeneratorModel(ScpiModel):
             kinds = {"once", "onceWaitTrig", "repeat", "repeatInf", "repeatTilTrig"}
             markers = {"maintain", "lowAtStart", "highAtStart", "highAtStartGoLow"}
             if not repeats.isdigit() or control not in kinds or marker not in markers or not 4 <= int(point) <= n - 4:
-                raise ScpiFault(-224, "Illegal parameter value; sequence")
+                raise ScpiError(-224, "Illegal parameter value; sequence")
         if [control for _, _, control, _, _ in steps] != ["repeatTilTrig", "once", "repeatInf"]:
-            raise ScpiFault(-224, "Illegal parameter value; this model plays one kind of sequence only")
+            raise ScpiError(-224, "Illegal parameter value; this model plays one kind of sequence only")
         channel.sequences[name] = [(wave, control) for wave, _, control, _, _ in steps]
 
     def _trigger(self) -> None:
         for channel in self.channels:
             if channel.trigger_source == "BUS" and channel.function == "ARB" and channel.triggered_s is None:
-                channel.triggered_s = time.monotonic()
+                channel.triggered_s = self.now_s()
 
     def terminals_v(self) -> np.ndarray:
         """Return the voltages at open terminals now."""
-        now_s = time.monotonic()
+        now_s = self.now_s()
         return np.array([channel.open_v(now_s) for channel in self.channels])

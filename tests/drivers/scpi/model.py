@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["ScpiFault", "ScpiFraming", "ScpiModel"]
+__all__ = ["ScpiError", "ScpiFraming", "ScpiModel"]
 
 Handler = Callable[..., str | bytes | None]
 
 
-class ScpiFault(Exception):
+class ScpiError(Exception):
     """What goes into the error queue.
 
     Args:
@@ -50,15 +50,15 @@ class ScpiModel:
         answers: list[bytes] = []
         path = ""
         for unit in _split(message, b";"):
-            header, _, rest = unit.strip().partition(b" ")
-            name = header.decode("ascii")
+            header, _, rest = unit.lstrip().partition(b" ")
+            name = header.decode("ascii").strip()
             # a header without a colon goes on where the last one was
             full = name.lstrip(":") if name[:1] in ":*" else path + name
             if name[:1] != "*":
                 path = full.rpartition(":")[0] + ":" if ":" in full else ""
             try:
                 answer = self._run(full, rest)
-            except ScpiFault as fault:
+            except ScpiError as fault:
                 if len(self.errors) < 20:
                     self.errors.append(fault.entry)
                 continue
@@ -70,14 +70,14 @@ class ScpiModel:
         for pattern, handler in self._tree:
             if match := pattern.fullmatch(header):
                 numbers = [int(group) if group else 1 for group in match.groups()]
-                arguments = [_argument(part.strip()) for part in _split(rest, b",")] if rest else []
+                arguments = [_argument(part.lstrip()) for part in _split(rest, b",")] if rest else []
                 try:
                     return handler(*numbers, *arguments)
                 except TypeError as error:
-                    raise ScpiFault(-108, f"Parameter not allowed: {error}") from error
+                    raise ScpiError(-108, f"Parameter not allowed: {error}") from error
                 except ValueError as error:
-                    raise ScpiFault(-104, f"Data type error: {error}") from error
-        raise ScpiFault(-113, f"Undefined header; {header}")
+                    raise ScpiError(-104, f"Data type error: {error}") from error
+        raise ScpiError(-113, f"Undefined header; {header}")
 
     def _next_error(self) -> str:
         return self.errors.pop(0) if self.errors else '+0,"No error"'
@@ -118,16 +118,14 @@ def _block(data: bytes, begin: int, end: int) -> int | None:
 
 def _header(pattern: str) -> re.Pattern[str]:
     parts = []
-    for node in re.findall(r"\[:?[^\]]+\]|[^:\[]+", pattern):
-        optional, name = node.startswith("["), node.strip("[]:")
-        query = "\\?" if name.endswith("?") else ""
-        name = name.rstrip("?")
+    for node in re.findall(r"\[:?[^\]]+\]|[^:\[]+", pattern.removesuffix("?")):
+        name = node.strip("[]:")
         number = r"(\d*)" if name.endswith("#") else ""
-        name = name.rstrip("#")
+        name = name.removesuffix("#")
         short = "".join(c for c in name if not c.islower())
-        text = f"(?:{re.escape(name)}|{re.escape(short)}){number}"
-        parts.append((f"(?::{text})?" if optional else f":{text}") + query)
-    return re.compile("".join(parts).removeprefix(":"), re.IGNORECASE)
+        text = f":(?:{re.escape(name)}|{re.escape(short)}){number}"
+        parts.append(f"(?:{text})?" if node.startswith("[") else text)
+    return re.compile("".join(parts).removeprefix(":") + r"\?" * pattern.endswith("?"), re.IGNORECASE)
 
 
 def _split(data: bytes, separator: bytes) -> list[bytes]:
@@ -151,4 +149,4 @@ def _argument(part: bytes) -> str | bytes:
     if part[:1] == b"#":
         n = int(part[1:2])
         return part[2 + n :]
-    return part.decode("latin-1").strip('"')
+    return part.decode("latin-1").strip().strip('"')
