@@ -8,7 +8,6 @@ __all__ = ["Marker", "PlainMarker", "ScpiMarker"]
 
 _COUNTED: Final = "*SRE?"
 """A query that every IEEE 488.2 instrument answers with a whole number and that changes nothing."""
-_KINDS: Final = 7
 
 
 class Marker(Protocol):
@@ -19,7 +18,12 @@ class Marker(Protocol):
     """
 
     def question(self, attempt: int) -> str:
-        """Return what to ask; the next attempt should ask something else."""
+        """Return what to ask.
+
+        Args:
+            attempt: 1, and one more after each attempt that did not come to its end. Something else should be asked
+                then, so that no late answer to the last attempt is taken for that to this one.
+        """
         ...
 
     def ends_with_answer(self, line: bytes, attempt: int) -> bool:
@@ -50,7 +54,7 @@ class PlainMarker:
 
 @dataclass(frozen=True)
 class ScpiMarker:
-    """The identity of an IEEE 488.2 instrument, asked for together with a number of other queries: another each time.
+    """The identity of an IEEE 488.2 instrument, asked for after a number of other queries: one more each attempt.
 
     Attributes:
         identity: What it answers to `*IDN?`.
@@ -61,12 +65,9 @@ class ScpiMarker:
     def question(self, attempt: int) -> str:
         """See `Marker.question`."""
         # the identity comes last: after it an instrument answers nothing more in a message (IEEE 488.2, 6.5.7.5)
-        return ";".join([*[_COUNTED] * self._count(attempt), "*IDN?"])
+        return ";".join([*[_COUNTED] * attempt, "*IDN?"])
 
     def ends_with_answer(self, line: bytes, attempt: int) -> bool:
         """See `Marker.ends_with_answer`."""
-        counted = rb"[+-]?\d+ *; *" * self._count(attempt)
-        return re.search(rb"(?<!;)" + counted + re.escape(self.identity) + rb"\Z", line) is not None
-
-    def _count(self, attempt: int) -> int:
-        return 1 + attempt % _KINDS
+        counted = rb"[+-]?\d+ *; *" * attempt
+        return re.search(counted + re.escape(self.identity) + rb"\Z", line) is not None

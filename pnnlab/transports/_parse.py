@@ -1,6 +1,5 @@
 """What the texts of instruments mean; whatever is not exactly right is an error, never another number."""
 
-import math
 import re
 from typing import Final
 
@@ -16,7 +15,7 @@ _INFINITE: Final = re.compile(r" *[+-]?inf(?:inity)? *", re.IGNORECASE)
 
 _SCPI_NAN: Final = 9.91e37
 _SCPI_INFINITY: Final = 9.9e37
-"""What instruments send instead of infinity; SCPI-99, volume 1, 7.2.1.4 and 7.2.1.5 (9.91E37 instead of NaN)."""
+"""What instruments send instead of infinity, and 9.91E37 instead of NaN (SCPI-99, volume 1, 7.2.1.4 and 7.2.1.5)."""
 
 
 def decode_text(line: bytes, *, who: str, encoding: str = "ascii") -> str:
@@ -71,9 +70,7 @@ def parse_number(text: str, *, who: str, asked: str = "") -> float:
         return number
     if number == _SCPI_NAN:
         raise NotANumberError(f"{who}: the reply {text!r}{question} is SCPI's NaN: the instrument has no number")
-    if abs(number) == _SCPI_INFINITY or math.isinf(number):
-        raise OverloadError(f"{who}: the reply {text!r}{question} means overload: the number is out of range")
-    return number
+    raise OverloadError(f"{who}: the reply {text!r}{question} means overload: the number is out of range")
 
 
 def parse_numbers(text: str, n: int | None = None, *, who: str, asked: str = "") -> list[float]:

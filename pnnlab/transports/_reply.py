@@ -6,6 +6,7 @@ from pnnlab.errors import BlockError
 from pnnlab.transports._blocks import parse_length
 from pnnlab.transports._deadline import Deadline
 from pnnlab.transports._link import Link
+from pnnlab.transports._parse import decode_text
 
 __all__ = ["Reply"]
 
@@ -20,13 +21,21 @@ class Reply:
         deadline: Until when all of it is due.
         terminator: What ends it.
         limit: Longest line in bytes.
+        encoding: That of texts.
         who: Name of the device, for messages.
     """
 
-    __slots__ = ("_deadline", "_limit", "_link", "_terminator", "_who")
+    __slots__ = ("_deadline", "_encoding", "_limit", "_link", "_terminator", "_who")
 
-    def __init__(self, link: Link, deadline: Deadline, terminator: bytes, limit: int, who: str) -> None:
-        self._link, self._deadline, self._terminator, self._limit, self._who = link, deadline, terminator, limit, who
+    def __init__(
+        self, link: Link, deadline: Deadline, terminator: bytes, limit: int, encoding: str, who: str
+    ) -> None:  # fmt: skip
+        self._link, self._deadline, self._terminator = link, deadline, terminator
+        self._limit, self._encoding, self._who = limit, encoding, who
+
+    def text(self) -> str:
+        """Return what comes up to the terminator as text; see `decode_text`."""
+        return decode_text(self.line(), who=self._who, encoding=self._encoding)
 
     def line(self) -> bytes:
         """Return what comes up to the terminator, without it."""

@@ -67,11 +67,17 @@ class Scpi:
 
     def number(self, question: str, *, wait: Wait | float = Wait.QUICK) -> float:
         """Return the number that answers a query; see `parse_number`."""
-        return parse_number(self.query(question, wait=wait), who=self.transport.who, asked=question)
+        who = self.transport.who
+        return self.transport.exchange(
+            question, lambda reply: parse_number(reply.text(), who=who, asked=question), wait=wait
+        )
 
     def numbers(self, question: str, n: int | None = None, *, wait: Wait | float = Wait.QUICK) -> list[float]:
         """Return the numbers that answer a query; see `parse_numbers`."""
-        return parse_numbers(self.query(question, wait=wait), n, who=self.transport.who, asked=question)
+        who = self.transport.who
+        return self.transport.exchange(
+            question, lambda reply: parse_numbers(reply.text(), n, who=who, asked=question), wait=wait
+        )
 
     def samples(self, question: str, n: int, dtype: npt.DTypeLike) -> npt.NDArray[np.number]:
         """Return the numbers in the binary block that answers a query.
@@ -114,6 +120,7 @@ class Scpi:
         """
         (done,) = self.run(commands, "*OPC?", wait=wait)
         if done.strip() not in ("1", "+1"):
+            self.transport.distrust()
             raise GarbledError(f"{self.transport.who}: the reply {done[:80]!r} to '*OPC?' should be 1")
 
     def run(self, commands: Sequence[str], *questions: str, wait: Wait | float = Wait.QUICK) -> list[str]:
@@ -164,7 +171,8 @@ class Scpi:
 
     def status_byte(self) -> int:
         """Return the status byte (IEEE 488.2, 11.2), 0 to 255."""
-        return parse_integer(self.query("*STB?"), who=self.transport.who, asked="*STB?")
+        who = self.transport.who
+        return self.transport.exchange("*STB?", lambda reply: parse_integer(reply.text(), who=who, asked="*STB?"))
 
     def _several(self, commands: Sequence[str], questions: Sequence[str], wait: Wait | float) -> list[str]:
         """Return the answers to queries that follow commands in one message."""
@@ -173,6 +181,7 @@ class Scpi:
 
     def _check_count(self, answers: Sequence[str], questions: Sequence[str]) -> None:
         if len(answers) != len(questions):
+            self.transport.distrust()
             raise GarbledError(
                 f"{self.transport.who}: {len(answers)} answers came ({'; '.join(answers)[:80]!r}), {len(questions)} "
                 f"are due to {';'.join(questions)[:80]!r}"
@@ -193,6 +202,7 @@ class Scpi:
     def _code(self, line: str) -> int:
         match = _ENTRY.fullmatch(line)
         if match is None:
+            self.transport.distrust()
             raise GarbledError(
                 f"{self.transport.who}: the reply {line[:80]!r} to {self._errors!r} is no entry of an error queue"
             )

@@ -1,7 +1,10 @@
 """A link over a serial line."""
 
+import os
+import select
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from pnnlab.errors import DeviceError, LinkLostError
 from pnnlab.transports._deadline import Deadline
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
     import serial
 
 __all__ = ["SerialLine", "SerialLink", "open_serial"]
+
+
+_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,8 @@ class SerialLink(Stream):
     def __init__(self, name: str, port: "serial.Serial") -> None:
         super().__init__(name)
         self._port: serial.Serial | None = port
+        # a POSIX port hands over what has come at once; pyserial would be asked how much that is, and then for it
+        self._file: int | None = getattr(port, "fd", None)
 
     def write(self, data: bytes, timeout_s: float) -> None:
         """See `Link.write`; the port's own timeout holds, whatever is asked for here."""
@@ -112,6 +120,8 @@ class SerialLink(Stream):
     def _receive(self, due: int | None, deadline: Deadline) -> bytes:
         port = self._open_port()
         try:
+            if self._file is not None:
+                return self._receive_from(self._file, due, deadline)
             while True:
                 left_s = deadline.left_s()
                 # the port waits for as many bytes as it is asked for: for its grain, if they do not come
@@ -120,6 +130,15 @@ class SerialLink(Stream):
                     return came
         except OSError as error:
             raise self._gone(str(error)) from error
+
+    def _receive_from(self, file: int, due: int | None, deadline: Deadline) -> bytes:
+        while True:
+            if not select.select((file,), (), (), deadline.left_s())[0]:
+                return b""
+            with suppress(BlockingIOError):
+                if came := os.read(file, _CHUNK if due is None else due):
+                    return came
+                raise self._gone("the port is ready and gives nothing: the device was unplugged")
 
     def _has_come(self) -> bool:
         try:

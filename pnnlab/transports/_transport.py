@@ -9,7 +9,6 @@ from pnnlab.errors import LinkLostError, ReplyTimeoutError, TransportError, Unas
 from pnnlab.transports._deadline import Deadline, Timeouts, Wait
 from pnnlab.transports._link import Link, SilenceError
 from pnnlab.transports._marker import Marker
-from pnnlab.transports._parse import decode_text
 from pnnlab.transports._reply import Reply
 
 __all__ = ["Transport"]
@@ -17,6 +16,8 @@ __all__ = ["Transport"]
 R = TypeVar("R")
 
 _SHOWN: Final = 100
+_ATTEMPTS: Final = 8
+"""How often agreement may be interrupted; each time the question grows."""
 
 
 class Transport:
@@ -71,15 +72,15 @@ class Transport:
 
     def query(self, message: str, *, wait: Wait | float = Wait.QUICK) -> str:
         """Send a text and return the line that answers it; see `exchange`."""
-        line = self.exchange(message, Reply.line, wait=wait)
-        return decode_text(line, who=self.who, encoding=self.encoding)
+        return self.exchange(message, Reply.text, wait=wait)
 
     def exchange(self, message: str | bytes, take: Callable[[Reply], R], *, wait: Wait | float = Wait.QUICK) -> R:
         """Send a message and return what is taken of its answer.
 
         Args:
             message: A text, which gets its terminator, or bytes, which go out as they are.
-            take: Reads the whole answer, as `Reply.line` does; what it leaves unread is an error of the next exchange.
+            take: Reads the whole answer, as `Reply.text` does, and makes of it what is wanted. Where it raises, what it
+                left unread is thrown away before the next exchange; otherwise that is an error of the next one.
             wait: How long the whole answer may take: its kind, or in s.
 
         Raises:
@@ -95,7 +96,9 @@ class Transport:
             try:
                 self._link.write(data, seconds)
                 self._cut = False
-                result = take(Reply(self._link, Deadline(seconds), self._reply_end, self._limit, self.who))
+                result = take(
+                    Reply(self._link, Deadline(seconds), self._reply_end, self._limit, self.encoding, self.who)
+                )
             except SilenceError as silence:
                 raise self._late(data, seconds, silence) from None
             except LinkLostError as error:
@@ -129,6 +132,11 @@ class Transport:
             self._cut = False
             self._unanswered.pop()
 
+    def distrust(self) -> None:
+        """Agree again before the next exchange: for whoever finds that an answer cannot be that to its question."""
+        with self._lock:
+            self._unanswered.append(b"")
+
     def close(self) -> None:
         """Let the instrument go; may be called twice."""
         with self._lock:
@@ -143,7 +151,7 @@ class Transport:
             if self._unanswered:
                 self._agree()
             elif self._link.waiting():
-                self._unanswered.append(b"")
+                self.distrust()
                 came = self._link.read_some(0.0)
                 raise UnaskedError(
                     f"{self.who}: {_shown(came)} came unasked, after the last answer; check the terminator of replies, "
@@ -156,7 +164,7 @@ class Transport:
         """Throw away everything up to the answer of a marker; afterwards both sides agree that nothing is to come."""
         asked = self._unanswered
         after = f"after {_shown(asked[0])}" if asked[0] else "after bytes that nobody had asked for"
-        if self.marker is None:
+        if self.marker is None or self._attempts == _ATTEMPTS:
             raise LinkLostError(
                 f"{self.who}: {after} another answer may still come, and no query is known by which that could be "
                 "found out; close the device and open it again"
@@ -178,6 +186,7 @@ class Transport:
                 f"{_shown(question)}, got {_shown(silence.partial)}; look at it, close the device and open it again"
             ) from None
         self._unanswered.clear()
+        self._attempts = 0
 
     def _old_line(self, deadline: Deadline) -> bytes:
         try:

@@ -63,6 +63,9 @@ def open_visa(resource: str, backend: str) -> Link:
 class VisaLink:
     """An open VISA resource that is spoken to by calls of its library: any interface, any back end.
 
+    Over a raw socket it cannot tell whether something has come that nobody asked for, for VISA has no such question: an
+    instrument that answers twice is noticed only where the second answer cannot be that to the next question.
+
     Mutable: it remembers which timeout and which way of ending a reading the resource is set to, and what came after a
     terminator.
 
@@ -150,13 +153,15 @@ class VisaLink:
 
     def clear(self) -> bool:
         """See `Link.clear`."""
-        resource = self._open_resource(1.0)
         self._kept = b""
+        if self._is_stream:
+            return False  # there is no device clear, and what is still to come is told apart by whoever asks
+        resource = self._open_resource(1.0)
         try:
             resource.visalib.clear(resource.session)
         except pyvisa.VisaIOError:
             return False
-        return not self._is_stream
+        return True
 
     def close(self) -> None:
         """See `Link.close`."""

@@ -20,7 +20,7 @@ REFUSED = [
     ("VOLT 1.5", GarbledError), ("\u0661", GarbledError), ("1\u00a0", GarbledError), ("1\t", GarbledError),
     ("NaN", NotANumberError), ("9.91E37", NotANumberError), ("+9.910000E+37", NotANumberError),
     ("9.9E37", OverloadError), ("-9.9E37", OverloadError), ("+9.90000000E+37", OverloadError), ("INF", OverloadError),
-    ("-Infinity", OverloadError), ("1e999", OverloadError),
+    ("-Infinity", OverloadError), ("1e999", OverloadError), ("1e38", OverloadError),
 ]  # fmt: skip
 
 
