@@ -122,7 +122,7 @@ def bench_socket(n: int, rounds: int) -> bool:
         talk.identity()
 
         def raw_block() -> object:
-            return raw.query_binary_values("CURV?", datatype="B", container=np.array, chunk_size=1 << 20)
+            return raw.query_binary_values("CURV?", datatype="B", container=np.ndarray, chunk_size=1 << 20)
 
         try:
             query = compare(lambda: float(raw.query("VOLT?")), lambda: talk.number("VOLT?"), n, rounds)
