@@ -1,22 +1,17 @@
 """A link over a serial line."""
 
-import os
-import select
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from pnnlab.errors import DeviceError, LinkLostError
 from pnnlab.transports._deadline import Deadline
 from pnnlab.transports._link import SilenceError, Stream
+from pnnlab.transports._serial_wires import FileWire, PortWire, SerialWire
 
 if TYPE_CHECKING:
     import serial
 
 __all__ = ["SerialLine", "SerialLink", "open_serial"]
-
-
-_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class SerialLine:
         flow_control: Who holds back whom: nobody, the characters XON and XOFF, or the lines RTS and CTS.
         dtr: Level of the line "data terminal ready" once the port is open. On many boards its rising edge is a reset.
         rts: Level of the line "request to send" once the port is open; nothing where it controls the flow.
-        grain_s: How finely a wait is divided in s; it may be overrun by this much.
+        grain_s: How finely a wait is divided in s where pyserial waits (Windows, URLs); it may be overrun by this much.
     """
 
     baud_rate: int = 9600
@@ -50,7 +45,7 @@ def open_serial(port: str, line: SerialLine, *, write_timeout_s: float = 30.0) -
     Args:
         port: As `COM3` or `/dev/ttyACM0`, or an URL that pyserial knows, as `socket://192.168.0.5:4001`.
         line: How bytes are coded on it.
-        write_timeout_s: How long the instrument may take for what is sent to it.
+        write_timeout_s: How long the instrument may take for what is sent to it, where pyserial waits.
 
     Raises:
         DeviceError: There is no such port, another program has it, or this program may not open it.
@@ -82,34 +77,33 @@ class SerialLink(Stream):
 
     Args:
         name: What was opened, for messages.
-        port: The open port; its `timeout` is the grain of every wait.
+        port: The open port; see `PortWire` for its timeouts.
     """
 
     def __init__(self, name: str, port: "serial.Serial") -> None:
         super().__init__(name)
         self._port: serial.Serial | None = port
-        # a POSIX port hands over what has come at once; pyserial would be asked how much that is, and then for it
-        self._file: int | None = getattr(port, "fd", None)
+        file = getattr(port, "fd", None)
+        self._wire: SerialWire = PortWire(port) if file is None else FileWire(file)
 
     def write(self, data: bytes, timeout_s: float) -> None:
-        """See `Link.write`; the port's own timeout holds, whatever is asked for here."""
-        import serial
-
-        port = self._open_port()
+        """See `Link.write`."""
+        self._check_open()
         try:
-            port.write(data)
-        except serial.SerialTimeoutException:
-            raise SilenceError(sending=True) from None
+            taken = self._wire.send(data, Deadline(timeout_s))
         except OSError as error:
             raise self._gone(str(error)) from error
+        if not taken:
+            raise SilenceError(sending=True)
 
     def set_lines(self, *, dtr: bool | None = None, rts: bool | None = None) -> None:
         """Set the levels of control lines; `None` leaves one as it is."""
-        port = self._open_port()
+        self._check_open()
+        assert self._port is not None  # noqa: S101 (just checked)
         if dtr is not None:
-            port.dtr = dtr
+            self._port.dtr = dtr
         if rts is not None:
-            port.rts = rts
+            self._port.rts = rts
 
     def close(self) -> None:
         """See `Link.close`."""
@@ -118,38 +112,22 @@ class SerialLink(Stream):
             port.close()
 
     def _receive(self, due: int | None, deadline: Deadline) -> bytes:
-        port = self._open_port()
+        self._check_open()
         try:
-            if self._file is not None:
-                return self._receive_from(self._file, due, deadline)
-            while True:
-                left_s = deadline.left_s()
-                # the port waits for as many bytes as it is asked for: for its grain, if they do not come
-                came = cast(bytes, port.read(max(1, port.in_waiting) if due is None else due))
-                if came or not left_s:
-                    return came
+            return self._wire.receive(due, deadline)
         except OSError as error:
             raise self._gone(str(error)) from error
-
-    def _receive_from(self, file: int, due: int | None, deadline: Deadline) -> bytes:
-        while True:
-            if not select.select((file,), (), (), deadline.left_s())[0]:
-                return b""
-            with suppress(BlockingIOError):
-                if came := os.read(file, _CHUNK if due is None else due):
-                    return came
-                raise self._gone("the port is ready and gives nothing: the device was unplugged")
 
     def _has_come(self) -> bool:
+        self._check_open()
         try:
-            return bool(self._open_port().in_waiting)
+            return self._wire.has_come()
         except OSError as error:
             raise self._gone(str(error)) from error
 
-    def _open_port(self) -> "serial.Serial":
+    def _check_open(self) -> None:
         if self._port is None:
             raise self._gone("it was closed here")
-        return self._port
 
     def _gone(self, why: str) -> LinkLostError:
         return LinkLostError(f"{self.name}: the connection is gone: {why}; look at the instrument and open it again")
