@@ -181,9 +181,15 @@ class Bench:
         }
 
     def state(self) -> dict[str, object]:
-        """Return what later readings of a simulated bench depend on: plants and clock; a real bench has no plants."""
+        """Return what later readings of a simulated bench depend on: plants, clock, and what systems know of devices.
+
+        A real bench has no plants, and what its devices hold after a pause is nobody's knowledge.
+        """
         self._require_open()
-        state: dict[str, object] = {"plants": {name: plant.state() for name, plant in self._contents.plants.items()}}
+        state: dict[str, object] = {
+            "plants": {name: plant.state() for name, plant in self._contents.plants.items()},
+            "systems": {name: system.state() for name, system in self._simulated()},
+        }
         if isinstance(self.clock, SimulatedClock):
             state["clock_s"] = self.clock.now_s()
         return state
@@ -210,6 +216,9 @@ class Bench:
             )
         for name, plant in self._contents.plants.items():
             plant.restore(plants[name])
+        systems = state.get("systems")
+        for name, system in self._simulated():
+            system.restore(systems[name] if isinstance(systems, dict) and name in systems else {})
         if isinstance(self.clock, SimulatedClock) and isinstance(time_s, int | float):
             self.clock.sleep_until(float(time_s))
 
@@ -230,6 +239,9 @@ class Bench:
         except BenchError as closing:
             _LOG.error("bench %s: %s", self.name, closing)
             error.add_note(str(closing))
+
+    def _simulated(self) -> list[tuple[str, System]]:
+        return [(name, system) for name, system in self._contents.systems.items() if system.is_simulated]
 
     def _new_contents(self) -> Contents:
         return Contents(self.file.config, self.clock, self.trace, self.store)

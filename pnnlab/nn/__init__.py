@@ -1,6 +1,7 @@
 """Torch modules: the physical layer, its one autograd function, and the fixed structure between layers."""
 
 from pnnlab.nn._autograd import twin_vjp
+from pnnlab.nn._cut import Segment, cut_at_layers
 from pnnlab.nn._fidelity import (
     Agreement,
     Derivatives,
@@ -25,9 +26,11 @@ __all__ = [
     "PhysicalLayer",
     "RecentShots",
     "Reencode",
+    "Segment",
     "Spread",
     "agreement",
     "compare_derivatives",
+    "cut_at_layers",
     "gradient_fidelity",
     "interface_of",
     "measure_derivatives",

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pnnlab.errors import TwinError
 from pnnlab.nn._autograd import measure, measured_forward
+from pnnlab.nn._cut import cut_in_force
 from pnnlab.systems import ControlRange, Measurement, System
 from pnnlab.twins import DigitalTwin, Interface, ShotSet
 
@@ -75,7 +76,15 @@ class PhysicalLayer(nn.Module):
         return raw.sigmoid() if self.system.control_range is ControlRange.BOUNDED else raw
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return outputs, shape `(batch, n_out)`, of inputs, shape `(batch, n_in)`.
+        """Return outputs, shape `(batch, n_out)`, of inputs, shape `(batch, n_in)`; see `respond`.
+
+        Within `pnnlab.nn.cut_at_layers` they are cut off from the graph.
+        """
+        cut = cut_in_force()
+        return self.respond(x) if cut is None else cut(self, x)
+
+    def respond(self, x: Tensor) -> Tensor:
+        """Return outputs, shape `(batch, n_out)`, of inputs, shape `(batch, n_in)`, with the graph that the rule gives.
 
         Raises:
             TwinError: The rule asks for a twin, or a gradient is needed, and there is none.

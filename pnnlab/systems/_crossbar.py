@@ -113,11 +113,16 @@ class CrossbarSystem(System):
         """See `System.shares_controls`: programming is slow and wears the cells."""
         return True
 
+    def weights(self, theta: A) -> A:
+        """See `System.weights`: from -1 to 1."""
+        matrix: A = (theta * 2 - 1).reshape(self.n_in, self.n_out)
+        return matrix
+
     # Walking down and up
 
     def encode(self, x: A, theta: A) -> tuple[A, ...]:
         """See `System.encode`."""
-        weights = (theta * 2 - 1).reshape(self.n_in, self.n_out)[..., self._weight_of_column]
+        weights = self.weights(theta)[..., self._weight_of_column]
         sign = constant_like(1.0 - 2.0 * (np.arange(self._array.shape[1]) % 2), weights)
         halves = (weights * sign).clip(0, 1)
         return x, halves * (1 - self._low) + self._low
@@ -131,6 +136,17 @@ class CrossbarSystem(System):
         """See `System.decode`."""
         outputs: A = (reading[..., 0::2] - reading[..., 1::2]) / self.config.full_scale_a
         return outputs
+
+    def state(self) -> dict[str, object]:
+        """See `System.state`: what the cells were programmed to, and what they realised, in S."""
+        if self._programmed is None or self._realised is None:
+            return {}
+        return {"programmed": self._programmed.tolist(), "realised": self._realised.tolist()}
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """See `System.restore`; cells that hold their weights are not programmed again."""
+        kept = [state.get(key) for key in ("programmed", "realised")]
+        self._programmed, self._realised = (None if cells is None else np.asarray(cells, self.dtype) for cells in kept)
 
     # Shots
 

@@ -168,6 +168,17 @@ class System(ABC):
         """Return what the system can do besides turning inputs into readings."""
         return frozenset()
 
+    def weights(self, theta: A) -> A | None:
+        """Return the matrix, shape `(n_in, n_out)`, that controls ask for where outputs are a function of `x · W` each.
+
+        Training methods then know without a twin what each control multiplies. `None` where controls are nothing of
+        the kind, as in most systems.
+
+        Args:
+            theta: Controls, shape `(n_controls,)`.
+        """
+        return None
+
     @property
     def state_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shape of each reading taken inside, between input and output, without the batch.
@@ -245,6 +256,13 @@ class System(ABC):
                 "only simulated devices can: use a fitted twin"
             )
         return self.decode(sensor.expected(*self.to_setpoints(*drive)))
+
+    def state(self) -> dict[str, object]:
+        """Return what later shots of a simulated system depend on besides its plants: plain containers."""
+        return {}
+
+    def restore(self, state: Mapping[str, object]) -> None:  # noqa: B027 (most wirings remember nothing)
+        """Go back to what `state` returned."""
 
     @abstractmethod
     def encode(self, x: A, theta: A) -> tuple[A, ...]:
