@@ -19,40 +19,62 @@ from pnnlab.methods._registry import (
     runnable,
 )
 from pnnlab.methods._setting import Descent, Setting
+from pnnlab.methods.augmented_dfa import AugmentedDFA
+from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
+from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
+from pnnlab.methods.feedback_alignment import FeedbackAlignment
+from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
+from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
+from pnnlab.methods.phyll import PhyLL
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
+from pnnlab.methods.sign_symmetric import SignSymmetric
 from pnnlab.methods.spsa import Spsa, SpsaOptions
 from pnnlab.methods.state_separation import StateSeparation
+from pnnlab.methods.target_propagation import TargetPropagation
 
 __all__ = [
     "GROUP",
+    "AugmentedDFA",
     "Descent",
+    "DirectFeedbackAlignment",
+    "DirectRandomTargetProjection",
     "DualAdaptive",
+    "FeedbackAlignment",
+    "ForwardForward",
     "Hybrid",
     "InSilico",
+    "LayerWise",
     "LossFunction",
     "MeasuredActivations",
     "MethodOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
+    "Pepita",
     "PhotonCounting",
+    "PhyLL",
     "PhysicsAware",
+    "PredictiveCoding",
     "QuantisationAware",
     "RobustInSilico",
     "Setting",
     "SharpnessAware",
+    "SignSymmetric",
     "Spsa",
     "SpsaOptions",
     "StateSeparation",
+    "TargetPropagation",
     "TrainingMethod",
     "backward",
     "check_capabilities",

@@ -11,7 +11,7 @@ from torch import Tensor, nn, optim
 from pnnlab.methods._setting import Setting
 from pnnlab.nn import ForwardRule, PhysicalLayer, run_in_flight
 from pnnlab.quantities import FrozenModel
-from pnnlab.systems import Capability, Lane, Trace
+from pnnlab.systems import Capability, Lane, System, Trace
 
 __all__ = [
     "LossFunction",
@@ -57,9 +57,17 @@ class TrainingMethod(ABC):
     needs: ClassVar[frozenset[Capability]] = frozenset()
     """What the physics of every system must allow."""
 
+    systems: tuple[System, ...] = ()
+    """What it measures beside the model's layers; `prepare` tells. Their shots count as the layers' do."""
+
     def __init__(self, options: MethodOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
         self.micro_batch: int | None = None
+
+    @classmethod
+    def wants_twin(cls, options: MethodOptions) -> bool:
+        """Whether each layer must have a digital twin with these options; `needs_twin` speaks of the defaults."""
+        return cls.needs_twin
 
     @abstractmethod
     def prepare(self, model: nn.Module, setting: Setting) -> None:

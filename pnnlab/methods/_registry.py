@@ -11,19 +11,30 @@ from pydantic import ValidationError
 
 from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
+from pnnlab.methods.augmented_dfa import AugmentedDFA
+from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
+from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
+from pnnlab.methods.feedback_alignment import FeedbackAlignment
+from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
+from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
+from pnnlab.methods.phyll import PhyLL
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
+from pnnlab.methods.sign_symmetric import SignSymmetric
 from pnnlab.methods.spsa import Spsa
 from pnnlab.methods.state_separation import StateSeparation
+from pnnlab.methods.target_propagation import TargetPropagation
 from pnnlab.quantities import FROM_FILE
 from pnnlab.systems import System
 
@@ -33,19 +44,30 @@ GROUP: Final = "pnnlab.methods"
 """Entry-point group in which a distribution offers a method of its own, as `name = "module:Class"`."""
 
 _OWN: Final[tuple[type[TrainingMethod], ...]] = (
+    AugmentedDFA,
+    DirectFeedbackAlignment,
+    DirectRandomTargetProjection,
     DualAdaptive,
+    FeedbackAlignment,
+    ForwardForward,
     Hybrid,
     InSilico,
+    LayerWise,
     MeasuredActivations,
     NoiseInjection,
     OnlinePhysicsAware,
+    Pepita,
     PhotonCounting,
+    PhyLL,
     PhysicsAware,
+    PredictiveCoding,
     QuantisationAware,
     RobustInSilico,
     SharpnessAware,
+    SignSymmetric,
     Spsa,
     StateSeparation,
+    TargetPropagation,
 )
 
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from pnnlab.systems import System
 
 __all__ = ["Descent", "Setting"]
 
@@ -66,6 +68,8 @@ class Setting:
         falls: Whether the recipe's learning rate falls to zero along a cosine.
         seed: Of everything random; a method draws from generators of its own.
         dtype: Floating type of inputs.
+        systems: All systems of the bench by name, for methods that use one beside the model's layers
+            (`TrainingMethod.systems`).
     """
 
     n_in: int
@@ -75,6 +79,7 @@ class Setting:
     falls: bool = True
     seed: int = 0
     dtype: torch.dtype = torch.float32
+    systems: Mapping[str, System] = field(default_factory=dict)
 
     def descent(self, parameters: Iterable[nn.Parameter], *, learning_rate: float | None = None) -> Descent:
         """Return an optimiser for a method's own parameters, with the recipe's schedule."""

@@ -9,6 +9,7 @@ from typing import Any
 from pnnlab.bench import BenchFile, Document, json_schema
 from pnnlab.errors import Problem, RunError
 from pnnlab.methods import find_method, known_methods
+from pnnlab.training._build import build_method
 from pnnlab.training._experiment import read_recipe
 from pnnlab.training._recipe import Recipe
 
@@ -97,7 +98,8 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
         problems.append(
             document.problem((*path, "method"), f"no method is named {method!r}", _suggest(method, known, "methods"))
         )
-    problems += _check_options(document, (*path, "method_options"))
+    options = _check_options(document, (*path, "method_options"))
+    problems += options
     layers, twins = document.at((*path, "network", "layers")), document.at((*path, "twins"))
     named: list[tuple[tuple[str | int, ...], object]] = []
     if isinstance(layers, list):
@@ -108,7 +110,7 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
         for where, system in named
         if isinstance(system, str) and system not in systems
     ]
-    if recipe is not None and recipe.method in known and find_method(recipe.method).needs_twin:
+    if recipe is not None and recipe.method in known and not options and _wants_twin(recipe):
         lacking = [system for system in dict.fromkeys(recipe.network.layers) if system not in recipe.twins]
         problems += [
             document.problem(
@@ -118,6 +120,11 @@ def _check(document: Document, name: str, systems: list[str]) -> list[Problem]:
             if system in systems
         ]
     return problems
+
+
+def _wants_twin(recipe: Recipe) -> bool:
+    method = build_method(recipe)
+    return method.wants_twin(method.options)
 
 
 def _check_options(document: Document, path: tuple[str | int, ...]) -> list[Problem]:

@@ -23,6 +23,7 @@ from pnnlab.methods import (
     physical_layers,
 )
 from pnnlab.nn import run_in_flight
+from pnnlab.systems import System
 from pnnlab.training._alignment import Alignment
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import Task
@@ -71,10 +72,12 @@ class Progress:
 
 
 class BenchState(Protocol):
-    """What a trainer needs of a bench: the time, and (simulated) what later readings depend on."""
+    """What a trainer needs of a bench: time, systems, and (simulated) what later readings depend on."""
 
     @property
     def clock(self) -> Clock: ...
+    @property
+    def systems(self) -> Mapping[str, System]: ...
     def state(self) -> dict[str, object]: ...
     def restore(self, state: dict[str, object]) -> None: ...
 
@@ -117,13 +120,14 @@ class Trainer:
         check_capabilities(type(method), self._systems)
         setting = Setting(
             task.train[0].shape[1], task.n_classes, self.n_steps, recipe.learning_rate, recipe.schedule == "cosine",
-            recipe.seed, task.train[0].dtype,
+            recipe.seed, task.train[0].dtype, bench.systems,
         )  # fmt: skip
         self.micro_batch = recipe.micro_batch
         if self.micro_batch is None and not isinstance(bench.clock, SimulatedClock):
             self.micro_batch = -(-recipe.batch // MICRO_BATCHES)
         method.micro_batch = self.micro_batch
         method.prepare(model, setting)
+        self._systems += [system for system in method.systems if system not in self._systems]
         trained = [p for name, p in model.named_parameters() if not _belongs_to_twin(name)]
         self._descent = setting.descent(trained)
         self._alignment = Alignment(model, self._loss)

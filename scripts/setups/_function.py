@@ -88,7 +88,7 @@ class FunctionSystem(System):
         control_range: Bounded controls go from 0 to 1; periodic ones are any numbers, and the function sees to it that
             they are periodic.
         reach: Bounded controls set numbers from -`reach` to `reach`; `None` leaves them as they are.
-        setting: Shape of what the controls set where shots share them, as of a matrix of weights.
+        setting: Shape of what the controls set where shots share them; `(n_out, n_in)` is that of a matrix of weights.
         shares_controls: See `System.shares_controls`.
         state_shapes: Of what is read inside, see `System.state_shapes`.
         capabilities: What the physics allows besides.
@@ -183,6 +183,14 @@ class FunctionSystem(System):
     def twin(self) -> PlantTwin:
         """Return the noise-free function itself as a twin: training by its exact gradient."""
         return PlantTwin(PlantTwinConfig(), interface_of(self))
+
+    def weights(self, theta: A) -> A | None:
+        """See `System.weights`: what the controls set, where that is a matrix of shape `(n_out, n_in)`."""
+        if not self._shared or self._setting != (self.n_out, self.n_in):
+            return None
+        (_, setting) = self.encode(theta[:0], theta)
+        matrix: A = setting.T
+        return matrix
 
     def encode(self, x: A, theta: A) -> tuple[A, ...]:
         """See `System.encode`."""
