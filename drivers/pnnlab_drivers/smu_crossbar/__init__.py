@@ -1,0 +1,1 @@
+"""Crossbars whose cells are reached one by one, through a switch matrix and a source-measure unit."""
