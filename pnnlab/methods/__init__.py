@@ -24,25 +24,31 @@ from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
+from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferencesOptions
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.pepg import Pepg, PepgOptions
 from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
 from pnnlab.methods.phyll import PhyLL
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.policy_gradient import PolicyGradient, PolicyGradientOptions
 from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
+from pnnlab.methods.random_direction import RandomDirection, RandomDirectionOptions
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
 from pnnlab.methods.spsa import Spsa, SpsaOptions
 from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.methods.target_propagation import TargetPropagation
+from pnnlab.methods.weight_perturbation import WeightPerturbation, WeightPerturbationOptions
 
 __all__ = [
     "GROUP",
@@ -52,6 +58,8 @@ __all__ = [
     "DirectRandomTargetProjection",
     "DualAdaptive",
     "FeedbackAlignment",
+    "FiniteDifferences",
+    "FiniteDifferencesOptions",
     "ForwardForward",
     "Hybrid",
     "InSilico",
@@ -59,14 +67,22 @@ __all__ = [
     "LossFunction",
     "MeasuredActivations",
     "MethodOptions",
+    "Multiplexed",
+    "MultiplexedOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
+    "Pepg",
+    "PepgOptions",
     "Pepita",
     "PhotonCounting",
     "PhyLL",
     "PhysicsAware",
+    "PolicyGradient",
+    "PolicyGradientOptions",
     "PredictiveCoding",
     "QuantisationAware",
+    "RandomDirection",
+    "RandomDirectionOptions",
     "RobustInSilico",
     "Setting",
     "SharpnessAware",
@@ -76,6 +92,8 @@ __all__ = [
     "StateSeparation",
     "TargetPropagation",
     "TrainingMethod",
+    "WeightPerturbation",
+    "WeightPerturbationOptions",
     "backward",
     "check_capabilities",
     "find_method",

@@ -71,11 +71,7 @@ class EstimatedGradient(TrainingMethod):
         self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, optimiser: optim.Optimizer
     ) -> dict[str, float]:
         """See `TrainingMethod.step`."""
-        measure = partial(
-            self.controls.losses, x=x, target=target, loss=loss, micro_batch=self.micro_batch,
-            repeats=self._shared.repeats,
-        )  # fmt: skip
-        value, gradient = self.estimate(measure)
+        value, gradient = self.estimate(self.measure_on(model, x, target, loss))
         if gradient is not None:
             self._descend(gradient, optimiser)
         self._k += 1
@@ -94,6 +90,13 @@ class EstimatedGradient(TrainingMethod):
         self._k, self._gain = int(state["k"]), float(state["gain"])
 
     # For the methods
+
+    def measure_on(self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction) -> Measure:
+        """Return what measures settings on a batch: each on all of it, unless a method has other ideas."""
+        return partial(
+            self.controls.losses, x=x, target=target, loss=loss, micro_batch=self.micro_batch,
+            repeats=self._shared.repeats,
+        )  # fmt: skip
 
     @abstractmethod
     def estimate(self, measure: Measure) -> tuple[float, Tensor | None]:

@@ -16,25 +16,31 @@ from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
+from pnnlab.methods.finite_differences import FiniteDifferences
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.pepg import Pepg
 from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
 from pnnlab.methods.phyll import PhyLL
 from pnnlab.methods.physics_aware import PhysicsAware
+from pnnlab.methods.policy_gradient import PolicyGradient
 from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
+from pnnlab.methods.random_direction import RandomDirection
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
 from pnnlab.methods.spsa import Spsa
 from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.methods.target_propagation import TargetPropagation
+from pnnlab.methods.weight_perturbation import WeightPerturbation
 from pnnlab.quantities import FROM_FILE
 from pnnlab.systems import System
 
@@ -49,25 +55,31 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     DirectRandomTargetProjection,
     DualAdaptive,
     FeedbackAlignment,
+    FiniteDifferences,
     ForwardForward,
     Hybrid,
     InSilico,
     LayerWise,
     MeasuredActivations,
+    Multiplexed,
     NoiseInjection,
     OnlinePhysicsAware,
+    Pepg,
     Pepita,
     PhotonCounting,
     PhyLL,
     PhysicsAware,
+    PolicyGradient,
     PredictiveCoding,
     QuantisationAware,
+    RandomDirection,
     RobustInSilico,
     SharpnessAware,
     SignSymmetric,
     Spsa,
     StateSeparation,
     TargetPropagation,
+    WeightPerturbation,
 )
 
 
