@@ -1,6 +1,5 @@
 """A crossbar of memristive cells behind a switch matrix and one source-measure unit."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar, Literal
@@ -10,15 +9,14 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from pnnlab.devices import CrossbarArray, DeviceOptions, Identity, Limits, SettingValue
-from pnnlab.errors import AcquisitionError, DeviceError, PnnlabError
-from pnnlab.quantities import Amps, FrozenModel, Seconds, Siemens, Volts
+from pnnlab.errors import AcquisitionError, PnnlabError
+from pnnlab.quantities import Amps, Siemens, Volts
 from pnnlab.transports import LinkOptions, Transport, open_transport
+from pnnlab_drivers._write_verify import PulseOptions, report_missed, write_cell
 from pnnlab_drivers.smu_crossbar._matrix import Matrix, ScpiMatrix, TspMatrix
 from pnnlab_drivers.smu_crossbar._smu import ScpiSmu, Smu, TspSmu
 
 __all__ = ["SmuCrossbar", "SmuCrossbarOptions", "WriteOptions"]
-
-_LOG = logging.getLogger(__name__)
 
 FloatArray = npt.NDArray[np.floating]
 
@@ -35,31 +33,14 @@ class SpokenTo(LinkOptions):
     channel: str = Field(default="smua", pattern="^smu[ab]$")
 
 
-class WriteOptions(FrozenModel):
-    """How a cell is written: pulses with a reading after each, until its conductance is near enough.
-
-    Pulses begin at the lowest voltage and grow by a step as long as they go the same way; a change of direction begins
-    anew. Which polarity sets is a matter of how the array is wired: a negative `set` voltage is allowed.
+class WriteOptions(PulseOptions):
+    """How cells are written.
 
     Attributes:
-        set_v: Lowest and highest voltage of pulses that raise the conductance.
-        reset_v: The same for pulses that lower it.
-        step_v: From one pulse to the next, without sign.
-        pulse_s: How long a pulse lasts.
         compliance_a: Current limit of pulses.
-        tolerance: Part of the conductance by which it may be off.
-        pulses: Pulses that a cell gets at most.
-        missed_cells: Cells that may stay off; they are logged, and told in the settings.
     """
 
-    set_v: tuple[Volts, Volts]
-    reset_v: tuple[Volts, Volts]
-    step_v: Volts = Field(gt=0)
-    pulse_s: Seconds = Field(default=1e-3, gt=0)
     compliance_a: Amps = Field(gt=0)
-    tolerance: float = Field(default=0.05, gt=0, lt=1)
-    pulses: int = Field(default=100, gt=0)
-    missed_cells: int = Field(default=0, ge=0)
 
 
 class SmuCrossbarOptions(DeviceOptions):
@@ -107,13 +88,7 @@ class SmuCrossbarOptions(DeviceOptions):
         low, high = self.window_siemens
         if not 0 < low < high:
             raise ValueError(f"window runs from {low:g} S to {high:g} S; it must rise, from above zero")
-        for name, (first, last) in (("set", self.write.set_v), ("reset", self.write.reset_v)):
-            if first * last <= 0 or abs(first) > abs(last):
-                raise ValueError(f"write.{name} runs from {first:g} V to {last:g} V; it must grow and keep its sign")
-            if abs(first) <= self.read_voltage_v:
-                raise ValueError(f"write.{name} begins at {first:g} V, which is no more than the read voltage")
-        if self.write.set_v[0] * self.write.reset_v[0] > 0:
-            raise ValueError("write.set and write.reset have the same sign; a bipolar cell needs both")
+        self.write.check_reading(self.read_voltage_v)
         return self
 
 
@@ -198,22 +173,14 @@ class SmuCrossbar(CrossbarArray):
         return realised
 
     def _program(self, siemens: FloatArray) -> None:
-        missed: list[str] = []
+        write, found = self.options.write, np.zeros(self.shape)
         for row, column in np.ndindex(*self.shape):
-            target = float(siemens[row, column])
             with self._selected(row, column):
-                found = self._write(target)
-            if abs(found - target) > self.options.write.tolerance * target:
-                missed.append(f"({row}, {column}) at {found:.4g} S instead of {target:.4g} S")
-        self._missed = len(missed)
-        if len(missed) > self.options.write.missed_cells:
-            raise DeviceError(
-                f"{self.name}: {len(missed)} of {siemens.size} cells could not be written with "
-                f"{self.options.write.pulses} pulses each: {'; '.join(missed[:4])}; look at them, or allow "
-                "`write.missed_cells`"
-            )
-        for text in missed:
-            _LOG.warning("%s: cell %s", self.name, text)
+                found[row, column] = write_cell(
+                    float(siemens[row, column]), write, read=self._conductance,
+                    pulse=lambda volts: self._smu.pulse(volts, write.pulse_s, write.compliance_a),
+                )  # fmt: skip
+        self._missed = report_missed(self.name, found, siemens, write)
 
     def _multiply(self, volts: FloatArray) -> FloatArray:
         kind = np.result_type(volts.dtype, np.float32)
@@ -241,7 +208,7 @@ class SmuCrossbar(CrossbarArray):
         points += [point for k, point in enumerate(options.idle_rows) if k != row]
         points += [point for k, point in enumerate(options.idle_columns) if k != column]
         if not self._prepared:
-            largest_v = max(options.read_voltage_v, *map(abs, (*options.write.set_v, *options.write.reset_v)))
+            largest_v = max(options.read_voltage_v, options.write.largest_v)
             self._smu.prepare(
                 largest_v=largest_v, compliance_a=options.compliance_a, power_line_cycles=options.power_line_cycles
             )
@@ -260,22 +227,6 @@ class SmuCrossbar(CrossbarArray):
         siemens = self._smu.measure_a() / level
         self._smu.put(0.0)
         return siemens
-
-    def _write(self, target: float) -> float:
-        """Write the selected cell; return the conductance that it was read at last."""
-        write, found = self.options.write, self._conductance()
-        raising, volts = None, 0.0
-        for _ in range(write.pulses):
-            if abs(found - target) <= write.tolerance * target:
-                break
-            first, last = write.set_v if found < target else write.reset_v
-            if raising is not (found < target):
-                raising, volts = found < target, first
-            elif abs(volts) < abs(last):
-                volts = float(np.sign(last)) * min(abs(volts) + write.step_v, abs(last))
-            self._smu.pulse(volts, write.pulse_s, write.compliance_a)
-            found = self._conductance()
-        return found
 
 
 class _Cell:

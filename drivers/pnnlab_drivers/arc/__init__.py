@@ -1,0 +1,1 @@
+"""Instruments of ArC Instruments for arrays of memristive cells."""
