@@ -11,6 +11,7 @@ from typing import Final, Self
 from pnnlab.bench._config import ClockKind
 from pnnlab.bench._contents import Contents
 from pnnlab.bench._file import BenchFile
+from pnnlab.bench._guard import Guard
 from pnnlab.bench._names import NamedMapping
 from pnnlab.bench._signals import ExitSignals
 from pnnlab.devices import Clock, Device, Plant, RealClock, SimulatedClock, State
@@ -30,7 +31,8 @@ class Bench:
 
     A context manager: `with Bench.from_file("instruments.yaml") as bench: ...`. Opened without `with`, it is closed
     when the interpreter ends. Whichever way it ends (return, exception, Ctrl-C, SIGTERM), first all outputs are made
-    safe, then all devices are closed, and no device that fails keeps the others from it.
+    safe, then all devices are closed, and no device that fails keeps the others from it. If it is killed, a guard
+    process makes those outputs safe that would hold their value.
 
     Mutable: `open` and `close` change what the bench holds, `restore` its plants and clock.
 
@@ -54,6 +56,7 @@ class Bench:
         self._interrupted = False
         self._process = 0
         self._signals = ExitSignals(self._make_safe_now)
+        self._guard = Guard()
 
     @classmethod
     def from_file(cls, path: str | Path, *, clock: Clock | None = None, store: CalibrationStore | None = None) -> Self:
@@ -116,6 +119,7 @@ class Bench:
         try:
             if failures := self._contents.open():
                 raise BenchError("opened", failures)
+            self._guard.start(self.file.config.devices.values())
         except BaseException as error:
             self._close_after(error)
             raise
@@ -148,6 +152,7 @@ class Bench:
             # Ctrl-C between two devices leaves some open: then a second close, at the latest at exit, goes on
             self._is_open = any(device.state is not State.CLOSED for device in self._contents.devices.values())
             if not self._is_open:
+                self._guard.dismiss()
                 self._signals.restore()
                 atexit.unregister(self.close)
         for error in failures.values():

@@ -6,7 +6,7 @@ from pnnlab.devices._candidate import Candidate
 from pnnlab.devices._clock import Clock, RealClock, SimulatedClock
 from pnnlab.devices._crossbar import CrossbarArray
 from pnnlab.devices._dac import DAC
-from pnnlab.devices._device import Device, DeviceOptions, State
+from pnnlab.devices._device import Device, DeviceOptions
 from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._plant import Oracle, Plant
@@ -14,6 +14,7 @@ from pnnlab.devices._roles import roles_of
 from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._setting import SettingValue
 from pnnlab.devices._slm import SpatialLightModulator
+from pnnlab.devices._state import State
 from pnnlab.devices._trigger import Setpoint, Stamps, Trigger
 
 __all__ = [

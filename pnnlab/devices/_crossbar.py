@@ -7,7 +7,8 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import Device, State
+from pnnlab.devices._device import Device
+from pnnlab.devices._state import State
 from pnnlab.devices._trigger import Setpoint
 from pnnlab.errors import SetpointError
 
@@ -24,6 +25,7 @@ class CrossbarArray(Device):
     """
 
     quantities: ClassVar[Mapping[str, str]] = {"conductance": "S", "voltage": "V"}
+    holds_outputs: ClassVar[bool] = True
 
     # What a driver tells
 

@@ -7,7 +7,8 @@ from typing import ClassVar, final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import Device, State
+from pnnlab.devices._device import Device
+from pnnlab.devices._state import State
 from pnnlab.devices._trigger import Setpoint, Trigger
 from pnnlab.errors import AbilityError, SetpointError
 
@@ -20,6 +21,7 @@ class DAC(Device):
     """The role of a digital-to-analog converter: volts on channels, static or as waveforms."""
 
     quantities: ClassVar[Mapping[str, str]] = {"voltage": "V"}
+    holds_outputs: ClassVar[bool] = True
 
     # What a driver tells
 

@@ -4,7 +4,6 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import ClassVar, ParamSpec, Self, TypeVar, final
 
 from pnnlab.devices._candidate import Candidate
@@ -13,6 +12,7 @@ from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._lease import Lease
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._setting import SettingValue
+from pnnlab.devices._state import State
 from pnnlab.devices._trigger import Trigger
 from pnnlab.errors import (
     AbilityError,
@@ -24,22 +24,12 @@ from pnnlab.errors import (
 )
 from pnnlab.quantities import FrozenModel
 
-__all__ = ["Device", "DeviceOptions", "State"]
+__all__ = ["Device", "DeviceOptions"]
 
 _LOG = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class State(StrEnum):
-    """Where a device is in its life."""
-
-    CLOSED = "closed"
-    OPEN = "open"
-    ARMED = "armed"
-    SAFE = "safe"
-    FAULT = "fault"
 
 
 class DeviceOptions(FrozenModel):
@@ -71,6 +61,8 @@ class Device(ABC):
     """Quantities of the role that can be limited, with their SI units; several roles add up."""
     needs_plant: ClassVar[bool] = False
     """Simulated drivers: the bench file must name the plant."""
+    holds_outputs: ClassVar[bool] = False
+    """Whether outputs keep their value when the program that set them is gone; then a guard process looks after it."""
     joins_runs: ClassVar[bool] = False
     """Whether each role of the instrument has a run of its own: it may be armed, and setpoints written, while a run of
     another role is armed; one `start` begins all that are armed, and one `disarm` ends them."""

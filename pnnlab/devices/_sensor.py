@@ -7,8 +7,9 @@ from typing import ParamSpec
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices._device import Device, State
+from pnnlab.devices._device import Device
 from pnnlab.devices._readings import ReadingBuffer
+from pnnlab.devices._state import State
 from pnnlab.devices._trigger import Stamps, Trigger
 from pnnlab.errors import AcquisitionError, DeviceError
 
