@@ -145,6 +145,7 @@ class Supply(StandIn, DAC):
     """A power supply, not simulated."""
 
     needs_plant: ClassVar[bool] = False
+    holds_outputs: ClassVar[bool] = False
     n_outputs = 2  # type: ignore[assignment]  # a constant serves as the property
     max_update_rate_hz = 1e3  # type: ignore[assignment]  # the same
     max_samples = 0  # type: ignore[assignment]  # the same
@@ -167,6 +168,9 @@ class Card(Supply, ADC):
     needs_plant: ClassVar[bool] = True
     quantities: ClassVar[Mapping[str, str]] = {"temperature": "K"}
     range_v = (-1.0, 1.0)  # type: ignore[assignment]  # a constant serves as the property
+    n_inputs = 2  # type: ignore[assignment]  # the same
+    max_sample_rate_hz = 1e3  # type: ignore[assignment]  # the same
+    triggers = frozenset({Trigger.INTERNAL})  # type: ignore[assignment]  # the same
 
     def _arm_records(self, n: int, n_samples: int, rate_hz: float, trigger: Trigger) -> None:
         self._note("arm")
