@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,10 +54,11 @@ def test_one_channel_is_set_and_the_others_stay(pnnlab, memory) -> None:
 def test_an_output_is_held_until_interrupted(pnnlab, memory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(threading.Event, "wait", interrupt)
+    monkeypatch.setattr("pnnlab.cli._device_values.threading", SimpleNamespace(Event=Interrupted))
     answer = pnnlab("devices", "set", "dac", "voltage", "1 V")
     assert answer.code == 0 and "held until Ctrl-C" in answer.err and "safe state" in answer.err
 
