@@ -62,12 +62,14 @@ class VirtualDisplay:
 
     Attributes:
         name: The display, as `:7`; its screens are `:7.0`, `:7.1`.
+        paths: The file of each screen's framebuffer.
         framebuffers: What each screen shows.
     """
 
     def __init__(self, *screens: tuple[int, int], pointer: bool = True) -> None:
         self._screens, self._pointer = screens, pointer
         self.name = ""
+        self.paths: Sequence[Path] = ()
         self.framebuffers: Sequence[Framebuffer] = ()
 
     def __enter__(self) -> Self:
@@ -84,9 +86,8 @@ class VirtualDisplay:
             self.__exit__(None, None, None)
             raise RuntimeError(f"the X server did not start: {' '.join(command)}")
         self.name = f":{told}"
-        self.framebuffers = [
-            Framebuffer(Path(self._folder.name) / f"Xvfb_screen{k}") for k in range(len(self._screens))
-        ]
+        self.paths = [Path(self._folder.name) / f"Xvfb_screen{k}" for k in range(len(self._screens))]
+        self.framebuffers = [Framebuffer(path) for path in self.paths]
         return self
 
     def __exit__(
@@ -96,5 +97,5 @@ class VirtualDisplay:
         self._server.wait(_START_S)
         if self._server.stdout is not None:
             self._server.stdout.close()
-        self.framebuffers = ()
+        self.paths, self.framebuffers = (), ()
         self._folder.cleanup()

@@ -43,15 +43,11 @@ class TestConformance(SpatialLightModulatorConformance[DisplaySlm]):
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def server(cls) -> Iterator[None]:
-        with (
-            VirtualDisplay((6, 8), pointer=False) as found,
-            window_server() as windows,
-            pytest.MonkeyPatch.context() as patch,
-        ):
+        with VirtualDisplay((6, 8), pointer=False) as found, window_server() as windows:
             cls.display, cls.windows = found, windows
-            patch.setattr(_link, "_start", partial(forked, windows))
-            patch.setattr(_link, "_SHOW_S", 0.5)
-            yield
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_link, "_start", partial(forked, windows))
+                yield
 
     def clock(self) -> Clock:
         return RealClock()
@@ -70,8 +66,8 @@ class TestConformance(SpatialLightModulatorConformance[DisplaySlm]):
             return process
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_link, "_START_S", 0.5)
-            patch.setattr(_link, "_END_S", 0.5)
+            for patience in ("_START_S", "_SHOW_S", "_END_S"):
+                patch.setattr(_link, patience, 0.2)
             patch.setattr(_link, "_start", start)
             if device.state is not State.CLOSED:
                 os.kill(device._window()._process.pid, signal.SIGSTOP)
