@@ -41,11 +41,9 @@ from scripts.plants.optical_loop import SIMULATED, OpticalLoop
 
 REAL: Final = SIMULATED.with_name("optical_loop.yaml")
 SHORT: Final = {
-    "task": {"kind": "digits", "test": 150, "validation": 10, "train": 96},
-    "epochs": 6,
-    "batch": 16,
-    "micro_batch": 16,
-}
+    "network": {"layers": ["optics"]}, "task": {"kind": "digits", "test": 120, "validation": 10, "train": 80},
+    "epochs": 5, "batch": 10, "micro_batch": 10, "learning_rate": 0.06,
+}  # fmt: skip
 """Changes of the recipe for a quick look, with one layer."""
 _SHIPPED_BITS: Final = 8
 

@@ -29,19 +29,19 @@ def test_training_through_real_drivers_is_training_on_simulated_devices(tmp_path
     pytest.importorskip("glfw", reason="glfw is not installed: pip install pnnlab[display]")
     told = tmp_path / "found.json"
     command = [
-        sys.executable, "scripts/show_optical_loop.py", "--short", "--bits", "8", "--seeds", "0", "--readings", "60",
+        sys.executable, "scripts/show_optical_loop.py", "--short", "--bits", "8", "--seeds", "0", "--readings", "40",
         "--runs", str(tmp_path), "--json", str(told),
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     (found,) = json.loads(told.read_text())
     readings = found["readings"]
     assert readings["wrong"] == 0, "readings were paired with wrong patterns"
-    # about 60 x 1000 outputs tell a deviation to 0.3 %, an emulated sensor that scales or shifts counts is far off
+    # 40 readings of a thousand outputs tell a deviation to half a percent
     assert readings["deviation"] == pytest.approx(readings["predicted"], rel=0.02)
     assert found["difference"] <= found["explained"], found
     assert found["real"] > found["linear"] > 0.5 > found["untrained"]["accuracy"]
-    # another noise is another training: 150 samples tell an accuracy to 4 %
-    assert found["real"] == pytest.approx(found["simulated"][0], abs=0.08)
+    # with other noise another training: 120 samples tell an accuracy to 4 %
+    assert found["real"] == pytest.approx(found["simulated"][0], abs=0.1)
 
 
 def test_both_benches_have_the_same_optics_and_the_same_recipe() -> None:

@@ -14,6 +14,8 @@ from typing import IO, Final
 import numpy as np
 import numpy.typing as npt
 
+import pnnlab
+import pnnlab_drivers
 from pnnlab.errors import DeviceError
 from pnnlab_drivers.display._monitor import Monitor
 from pnnlab_drivers.display._window import Order
@@ -112,7 +114,9 @@ class WindowLink:
     def close(self) -> None:
         """End the window's process; the window goes blank first."""
         with contextlib.suppress(OSError):
-            _input(self._process).close()  # the end of its orders
+            _input(self._process).write(b"end\n")  # closing alone is no end where a forked child has the pipe, too
+        with contextlib.suppress(OSError):
+            _input(self._process).close()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
@@ -166,8 +170,10 @@ class WindowLink:
 
 def _start(order: Order) -> "subprocess.Popen[bytes]":
     """Start the process; Ctrl-C in a terminal does not reach it."""
-    command = [sys.executable, "-m", "pnnlab_drivers.display._window", order.as_text()]
-    environment = dict(os.environ)
+    # this package, wherever it was found, and nothing that lies in the present folder under a library's name
+    command = [sys.executable, "-P", "-m", "pnnlab_drivers.display._window", order.as_text()]
+    places = [str(Path(each.__file__ or "").parents[1]) for each in (pnnlab, pnnlab_drivers)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*places, os.environ.get("PYTHONPATH", "")])}
     if order.display is not None:
         environment["DISPLAY"] = order.display
     return subprocess.Popen(  # noqa: S603 (this interpreter, a module of ours)

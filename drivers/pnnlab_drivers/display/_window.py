@@ -1,8 +1,8 @@
 """The process that keeps an SLM's window: `python -m pnnlab_drivers.display._window ORDER`.
 
-Orders come as lines on the standard input (`show N`, `blank N`, N growing), answers leave as JSON lines on the
-standard output. The levels to show lie in a file that both processes map into their memory. When the input ends,
-because the other process closed it or has died, the window goes blank and the process ends.
+Orders come as lines on the standard input (`show N`, `blank N`, N growing, and `end`), answers leave as JSON lines on
+the standard output. The levels to show lie in a file that both processes map into their memory. When the input ends or
+the process that started this one dies, the window goes blank and the process ends.
 """
 
 import json
@@ -163,15 +163,18 @@ class _Service:
         self._window, self._orders, self._desktop, self._out = window, orders, desktop, out
         self._fault = ""
         self._last = 0
+        self._owner = os.getppid()
 
     def run(self) -> None:
         watch_s = awake_s = time.monotonic()
         while True:
             self._window.wait(_IDLE_S)
             for line in self._orders.waiting():
-                if line is None:
+                if line is None or line.startswith("end"):
                     return self._window.blank()
                 self._obey(line)
+            if os.getppid() != self._owner:
+                return self._window.blank()  # a forked child of it may keep the input open
             now_s = time.monotonic()
             if now_s >= watch_s and not self._fault:
                 watch_s = now_s + _WATCH_S

@@ -86,6 +86,7 @@ class DisplaySlm(SpatialLightModulator):
 
     When the device is closed or this process dies the window goes blank and then away, and the monitor shows the
     desktop: let that be black. `pnnlab calibrate run settling` and `latency` replace the times of the data sheets.
+    HDR and automatic colour management of Windows and macOS must be off for the monitor: they are not seen from here.
     """
 
     Options: ClassVar[type[DeviceOptions]] = DisplaySlmOptions
@@ -146,18 +147,20 @@ class DisplaySlm(SpatialLightModulator):
     # Hooks
 
     def _claims(self) -> Sequence[str]:
-        monitor = self._choose()
+        if self._link is None:
+            self._found = self._choose()
+        monitor = self._monitor()
         return [f"display {self.options.display or ''} {monitor.connector} at {monitor.left},{monitor.top}"]
 
     def _open(self) -> None:
         missing = [module for module in _NEEDED if find_spec(module) is None]
         if missing:
             raise _missing(self.name, missing[0])
-        self._found = self._choose()
-        self._check_rate(self._found)
+        monitor = self._monitor()
+        self._check_rate(monitor)
         self._free_s = -np.inf
         self._link = WindowLink(
-            self.name, self._found, display=self.options.display, blank_level=self.options.blank_level,
+            self.name, monitor, display=self.options.display, blank_level=self.options.blank_level,
             vsync=self.options.vsync,
         )  # fmt: skip
 

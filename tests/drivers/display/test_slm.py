@@ -242,6 +242,30 @@ time.sleep(60)
         assert_shows(shown, BLANK)
 
 
+@pytest.mark.parametrize("end", ["slm.close()", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_forked_child_of_the_owner_does_not_keep_the_window(screens: VirtualDisplay, end: str) -> None:
+    shown = screens.framebuffers[0]
+    code = f"""
+import os, signal, sys, time
+from tests.drivers.display.test_slm import open_slm, random
+slm = open_slm("{screens.name}.0")
+slm.write(random(slm.shape, 3))
+child = os.fork()
+if not child:
+    time.sleep(60)
+    os._exit(0)
+print(child, flush=True)
+{end}
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=elsewhere()) as owner:
+        assert owner.stdout is not None
+        child = int(owner.stdout.readline())
+        try:
+            assert wait_for(lambda: is_desktop(shown)), "the window stayed"
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
 def test_a_second_window_on_the_same_monitor_is_refused(small: DisplaySlm, screens: VirtualDisplay) -> None:
     small.write(random(small.shape, 1))
     with pytest.raises(LeaseError):
