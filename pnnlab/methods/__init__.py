@@ -26,13 +26,17 @@ from pnnlab.methods.dual_adaptive import DualAdaptive
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferencesOptions
 from pnnlab.methods.forward_forward import ForwardForward
+from pnnlab.methods.genetic import Genetic, GeneticOptions
+from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
+from pnnlab.methods.nes import Nes, NesOptions
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.particle_swarm import ParticleSwarm, ParticleSwarmOptions
 from pnnlab.methods.pepg import Pepg, PepgOptions
 from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
@@ -45,6 +49,7 @@ from pnnlab.methods.random_direction import RandomDirection, RandomDirectionOpti
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
+from pnnlab.methods.simulated_annealing import SimulatedAnnealing, SimulatedAnnealingOptions
 from pnnlab.methods.spsa import Spsa, SpsaOptions
 from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.methods.target_propagation import TargetPropagation
@@ -61,6 +66,10 @@ __all__ = [
     "FiniteDifferences",
     "FiniteDifferencesOptions",
     "ForwardForward",
+    "Genetic",
+    "GeneticOptions",
+    "GreedyBoolean",
+    "GreedyBooleanOptions",
     "Hybrid",
     "InSilico",
     "LayerWise",
@@ -69,8 +78,12 @@ __all__ = [
     "MethodOptions",
     "Multiplexed",
     "MultiplexedOptions",
+    "Nes",
+    "NesOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
+    "ParticleSwarm",
+    "ParticleSwarmOptions",
     "Pepg",
     "PepgOptions",
     "Pepita",
@@ -87,6 +100,8 @@ __all__ = [
     "Setting",
     "SharpnessAware",
     "SignSymmetric",
+    "SimulatedAnnealing",
+    "SimulatedAnnealingOptions",
     "Spsa",
     "SpsaOptions",
     "StateSeparation",

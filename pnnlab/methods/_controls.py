@@ -13,10 +13,10 @@ from pnnlab.nn import ForwardRule, run_in_flight
 from pnnlab.systems import ControlRange
 from pnnlab.twins import DigitalTwin
 
-__all__ = ["ControlVector", "trained_parameters"]
+__all__ = ["RAW_PER_CONTROL", "ControlVector", "trained_parameters"]
 
 T = TypeVar("T")
-_RAW_PER_CONTROL: Final = 4.0
+RAW_PER_CONTROL: Final = 4.0
 """Logits of a bounded control per part of its range, at mid-range: the slope of the logistic function is 1/4 there."""
 _MOST_SHOTS: Final = 4096
 """Shots that are handed in as one run, so that a population fits into the host's memory."""
@@ -49,6 +49,9 @@ class ControlVector:
     Attributes:
         n: Length of z.
         n_layers: Measurements of a forward pass.
+        dtype: Floating type of z.
+        ranges: How each trained number stays legal, one entry a number; `None` for digital ones.
+        is_grouped: Whether z is shorter than the trained numbers.
     """
 
     def __init__(self, model: nn.Module, *, groups: int | None = None, generator: torch.Generator) -> None:
@@ -56,14 +59,14 @@ class ControlVector:
         self._parameters = trained_parameters(model)
         self._sizes = [p.numel() for p in self._parameters]
         total = sum(self._sizes)
-        bounded = {
-            id(layer.raw_controls)
-            for layer in physical_layers(model)
-            if layer.system.control_range is ControlRange.BOUNDED
-        }
-        self._dtype = torch.float64 if any(p.dtype == torch.float64 for p in self._parameters) else torch.float32
-        units = [_RAW_PER_CONTROL if id(p) in bounded else 1.0 for p in self._parameters]
-        self._unit = torch.tensor(units, dtype=self._dtype).repeat_interleave(torch.tensor(self._sizes))
+        legal = {id(layer.raw_controls): layer.system.control_range for layer in physical_layers(model)}
+        self.ranges = [
+            legal.get(id(p)) for p, size in zip(self._parameters, self._sizes, strict=True) for _ in range(size)
+        ]
+        self.is_grouped = groups is not None
+        self.dtype = torch.float64 if any(p.dtype == torch.float64 for p in self._parameters) else torch.float32
+        units = [RAW_PER_CONTROL if kind is ControlRange.BOUNDED else 1.0 for kind in self.ranges]
+        self._unit = torch.tensor(units, dtype=self.dtype)
         self.n_layers = sum(layer.rule is ForwardRule.MEASURED for layer in physical_layers(model))
         self._group: Tensor | None = None
         self.n = total
@@ -75,7 +78,7 @@ class ControlVector:
             self.n = groups
             # every group has a member, and sizes differ by one at most
             self._group = torch.arange(total).remainder(groups)[torch.randperm(total, generator=generator)]
-            self._sign = torch.randint(2, (total,), generator=generator).to(self._dtype) * 2 - 1
+            self._sign = torch.randint(2, (total,), generator=generator).to(self.dtype) * 2 - 1
             self._origin = self._all()
 
     def read(self) -> Tensor:
@@ -91,7 +94,7 @@ class ControlVector:
 
     def write_gradient(self, gradient: Tensor) -> None:
         """Leave the gradient of z, shape `(n,)`, with the parameters, for an optimiser."""
-        full = gradient.to(self._dtype)
+        full = gradient.to(self.dtype)
         if self._group is not None:
             # all numbers of a group get the same size of gradient, so that they move together
             full = (full / self._members)[self._group] * self._sign
@@ -176,19 +179,19 @@ class ControlVector:
     @property
     def _members(self) -> Tensor:
         assert self._group is not None  # noqa: S101 (asked with groups only)
-        return torch.bincount(self._group, minlength=self.n).to(self._dtype)
+        return torch.bincount(self._group, minlength=self.n).to(self.dtype)
 
     def _gathered(self, full: Tensor) -> Tensor:
         assert self._group is not None  # noqa: S101 (asked with groups only)
-        return torch.zeros(self.n, dtype=self._dtype).index_add(0, self._group, full * self._sign)
+        return torch.zeros(self.n, dtype=self.dtype).index_add(0, self._group, full * self._sign)
 
     def _all(self) -> Tensor:
-        flat = torch.cat([p.detach().reshape(-1).to(self._dtype) for p in self._parameters])
+        flat = torch.cat([p.detach().reshape(-1).to(self.dtype) for p in self._parameters])
         return flat / self._unit
 
     def _values(self, candidates: Tensor) -> list[Tensor]:
         """Return each parameter's values under each setting, shape `(k, *parameter.shape)`."""
-        z = candidates.detach().to(self._dtype)
+        z = candidates.detach().to(self.dtype)
         if self._group is not None:
             z = self._origin + z[:, self._group] * self._sign
         return [

@@ -18,13 +18,17 @@ from pnnlab.methods.dual_adaptive import DualAdaptive
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences
 from pnnlab.methods.forward_forward import ForwardForward
+from pnnlab.methods.genetic import Genetic
+from pnnlab.methods.greedy_boolean import GreedyBoolean
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed
+from pnnlab.methods.nes import Nes
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.particle_swarm import ParticleSwarm
 from pnnlab.methods.pepg import Pepg
 from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
@@ -37,6 +41,7 @@ from pnnlab.methods.random_direction import RandomDirection
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
+from pnnlab.methods.simulated_annealing import SimulatedAnnealing
 from pnnlab.methods.spsa import Spsa
 from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.methods.target_propagation import TargetPropagation
@@ -57,13 +62,17 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     FeedbackAlignment,
     FiniteDifferences,
     ForwardForward,
+    Genetic,
+    GreedyBoolean,
     Hybrid,
     InSilico,
     LayerWise,
     MeasuredActivations,
     Multiplexed,
+    Nes,
     NoiseInjection,
     OnlinePhysicsAware,
+    ParticleSwarm,
     Pepg,
     Pepita,
     PhotonCounting,
@@ -76,6 +85,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     RobustInSilico,
     SharpnessAware,
     SignSymmetric,
+    SimulatedAnnealing,
     Spsa,
     StateSeparation,
     TargetPropagation,

@@ -23,9 +23,14 @@ EPOCHS, STOP = 2, 3
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "finite_differences": {"coordinates": 3},
+    "genetic": {"population": 4},
+    "greedy_boolean": {"rounds": 2},
     "multiplexed": {"window": 3, "windows": 2},
+    "nes": {"population": 4},
+    "particle_swarm": {"particles": 3},
     "pepg": {"pairs": 2},
     "policy_gradient": {"draws": 4},
+    "simulated_annealing": {"rounds": 2},
     "weight_perturbation": {"perturbations": 2},
 }
 """What makes a method quick, by its name, where its defaults are made for longer training."""
