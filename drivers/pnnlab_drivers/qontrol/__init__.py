@@ -1,0 +1,1 @@
+"""Qontrol's multichannel heater drives."""
