@@ -14,6 +14,7 @@ from pnnlab.physics._memristor import (
     program,
     read_noise_std,
 )
+from pnnlab.physics._mesh import Arrangement, InterferometerMesh
 from pnnlab.physics._modulation import PhaseModulator
 from pnnlab.physics._pendulum import PendulumNetwork
 from pnnlab.physics._presets import MEMRISTOR_PRESETS, memristor_preset
@@ -45,11 +46,13 @@ __all__ = [
     "MEMRISTOR_PRESETS",
     "PULSE_PRESETS",
     "AngularSpectrum",
+    "Arrangement",
     "ConstantStep",
     "Crossbar",
     "DifferentialPair",
     "ExponentialStep",
     "FlickerNoise",
+    "InterferometerMesh",
     "LinearStep",
     "Memristor",
     "OscillatorNetwork",

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pnnlab.errors import RunError
 from pnnlab.quantities import FrozenModel
+from pnnlab.training._idx import read_idx
 
-__all__ = ["DigitsConfig", "Task", "TaskConfig", "VowelsConfig", "load_task"]
+__all__ = ["DigitsConfig", "MnistConfig", "Task", "TaskConfig", "VowelsConfig", "load_task"]
 
 
 class DigitsConfig(FrozenModel):
@@ -51,7 +52,24 @@ class VowelsConfig(FrozenModel):
     validation: int = Field(default=30, gt=0)
 
 
-TaskConfig = Annotated[DigitsConfig | VowelsConfig, Field(discriminator="kind")]
+class MnistConfig(FrozenModel):
+    """70 000 handwritten digits of 28 x 28 pixels (LeCun et al. 1998, Proc. IEEE 86, 2278), or a successor's images.
+
+    Attributes:
+        path: Folder with the four IDX files as they are published (`train-images-idx3-ubyte` and so on, or `.gz`).
+        train: How many of the 60 000 are learned from, always the same; all that are not held out if `null`.
+        validation: How many of them are held out, to watch training.
+        test: How many of the 10 000 others are used for the final test.
+    """
+
+    kind: Literal["mnist"]
+    path: str
+    train: int | None = Field(default=None, gt=0)
+    validation: int = Field(default=500, ge=10)
+    test: int = Field(default=10_000, gt=0)
+
+
+TaskConfig = Annotated[DigitsConfig | MnistConfig | VowelsConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,28 @@ def load_task(config: TaskConfig) -> Task:
         task = _split("digits", (8, 8), pixels / 16, classes, config.test, config.validation)
         pixels_of_some, classes_of_some = (part[: config.train] for part in task.train)
         return replace(task, train=(pixels_of_some, classes_of_some))
-    return _vowels(config)
+    return _mnist(config) if isinstance(config, MnistConfig) else _vowels(config)
+
+
+def _mnist(config: MnistConfig) -> Task:
+    folder = Path(config.path)
+    parts = {}
+    for name in ("train", "t10k"):
+        images, classes = (
+            torch.tensor(read_idx(folder, f"{name}-{kind}")) for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")
+        )
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
+        parts[name] = images[order].flatten(1).to(torch.float32) / 255, classes[order].to(torch.int64)
+    (x, y), (x_test, y_test) = parts["train"], parts["t10k"]
+    held, wanted = config.validation, len(x) if config.train is None else config.validation + config.train
+    if held >= len(x) or wanted > len(x) or config.test > len(x_test):
+        raise RunError(
+            f"{folder}: {config.train or 'all other'} images to learn from, {held} to watch and {config.test} to test "
+            f"are asked for, there are {len(x)} and {len(x_test)}"
+        )
+    grid = (28, 28) if x.shape[1] == 784 else (1, x.shape[1])
+    test = slice(0, config.test)
+    return Task("mnist", grid, 10, (x[held:wanted], y[held:wanted]), (x[:held], y[:held]), (x_test[test], y_test[test]))
 
 
 def _vowels(config: VowelsConfig) -> Task:
