@@ -36,11 +36,10 @@ from rich.table import Table
 from torch import Tensor, nn, optim
 
 from pnnlab.devices import Clock, Device, Identity, RealClock, State
-from pnnlab.methods import PhysicsAware, Setting
+from pnnlab.methods import PhysicsAware, Setting, TrainingMethod
 from pnnlab.nn import PhysicalLayer, interface_of
 from pnnlab.physics import PendulumNetwork
-from pnnlab.systems import A, ControlRange, Facilities, FloatArray, System, SystemConfig
-from pnnlab.systems._shots import Shots
+from pnnlab.systems import A, ControlRange, Facilities, FloatArray, Shots, System, SystemConfig
 from pnnlab.twins import DigitalTwin, Interface
 
 REFERENCE = "https://github.com/mcmahon-lab/Physics-Aware-Training"
@@ -211,31 +210,43 @@ class PatchNetwork(nn.Module):
         return logits
 
 
-def opened_tables(n_small: int, noise_seed: int) -> list[PendulumTable]:
-    """Return the small and the large device, with the very springs that the reference draws."""
+def opened_tables(n_small: int, noise_seed: int, mismatch: float = 1.0) -> list[PendulumTable]:
+    """Return the small and the large device, with the very springs that the reference draws, or so many times worse."""
     clock, tables = RealClock(), []
-    mismatch, noise = torch.Generator().manual_seed(0), torch.Generator().manual_seed(noise_seed)
+    springs, noise = torch.Generator().manual_seed(0), torch.Generator().manual_seed(noise_seed)
     for name, n in (("small", n_small), ("large", PATCHES * n_small + CLASSES)):
         nominal = PendulumNetwork(n, duration=DURATION, n_steps=STEPS)
-        real = nominal.perturbed(COUPLING_STD, NONLINEARITY_CHANGE, mismatch)
+        real = nominal.perturbed(mismatch * COUPLING_STD, mismatch * NONLINEARITY_CHANGE, springs)
         tables.append(PendulumTable(name, real, noise, clock=clock).open())
     return tables
 
 
-def pnnlab_learner(n_small: int, seed: int) -> Learner:
-    """Return pnnlab's network on its devices."""
+def pnnlab_learner(
+    n_small: int, seed: int, *, mismatch: float = 1.0, method: TrainingMethod | None = None, exact: bool = False
+) -> Learner:
+    """Return pnnlab's network on its devices.
+
+    Args:
+        n_small: Pendula of the small network.
+        seed: Of weights, noise and order.
+        mismatch: How many times as large as the reference's.
+        method: How it learns; physics-aware if `None`.
+        exact: Whether the twin is the device itself.
+    """
     torch.manual_seed(seed)
     layers = []
-    for table in opened_tables(n_small, seed):
+    for table in opened_tables(n_small, seed, mismatch):
         system, n = Pendula(table, Facilities(table.clock)), table.network.n_pendula
-        twin = PendulumTwin(interface_of(system), PendulumNetwork(n, duration=DURATION, n_steps=STEPS))
+        nominal = PendulumNetwork(n, duration=DURATION, n_steps=STEPS)
+        twin = PendulumTwin(interface_of(system), table.network if exact else nominal)
         # couplings and torques evenly from -1/sqrt(n) to 1/sqrt(n), as the reference's linear layers start
         controls = 0.5 + torch.empty(system.n_controls).uniform_(-0.5, 0.5) / (REACH * n**0.5)
         layers.append(PhysicalLayer(system, twin, controls=controls))
     model = PatchNetwork(*layers)
     optimiser = optim.Adam(model.parameters(), fused=True)
-    (method := PhysicsAware()).prepare(model, Setting(784, 10, 1, 1e-3))
-    return Learner(model, lambda x, y: method.step(model, x, y, nn.functional.cross_entropy, optimiser))
+    chosen = method or PhysicsAware()
+    chosen.prepare(model, Setting(784, 10, 1, 1e-3))
+    return Learner(model, lambda x, y: chosen.step(model, x, y, nn.functional.cross_entropy, optimiser))
 
 
 class ReferenceNetwork(nn.Module):
