@@ -1,0 +1,1 @@
+"""The STEMlab boards of Red Pitaya, through their SCPI server."""
