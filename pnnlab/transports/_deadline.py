@@ -28,9 +28,11 @@ class Timeouts:
 
     def seconds(self, wait: Wait | float) -> float:
         """Return the seconds of a kind of answer; a number is already that."""
-        if isinstance(wait, float | int):
-            return wait
-        return {Wait.QUICK: self.quick_s, Wait.OPERATION: self.operation_s, Wait.BULK: self.bulk_s}[wait]
+        if wait is Wait.QUICK:
+            return self.quick_s
+        if wait is Wait.OPERATION:
+            return self.operation_s
+        return self.bulk_s if isinstance(wait, Wait) else wait
 
 
 class Deadline:
