@@ -1,6 +1,6 @@
 """Train through real drivers and on simulated devices with the same physics, and explain the difference.
 
-    python scripts/show_optical_loop.py                  # 8 and 12 bits, half an hour
+    python scripts/show_optical_loop.py                  # 8 and 12 bits, some minutes
     python scripts/show_optical_loop.py --bits 8 --short # a minute
 
 The real drivers are those of a panel on a display and of a Basler camera. The panel is an X server's screen, the camera
