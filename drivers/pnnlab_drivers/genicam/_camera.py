@@ -137,7 +137,7 @@ class GenicamCamera(Camera):
             if self.options.stamp_at == "end":
                 start_s = start_s - self._exposure_s
             # what a frame's first packet would have told is not known where that was lost
-            start_s[~whole & (counters < 0)] = np.nan
+            start_s[~whole & ((counters < 0) | (np.array(ticks) == 0))] = np.nan
         return Stamps(
             len(ids), self._exposure_s, counters=counters, start_s=start_s, intact=None if whole.all() else whole,
             note=note,
