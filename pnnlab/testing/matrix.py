@@ -73,13 +73,18 @@ class Matrix:
             drivers: The rows, in their order; those that were tested and that bench files name if empty.
         """
         rows = list(drivers) or _unique(each.driver for each in evidence if ":" not in each.driver)
-        return cls({
-            driver: {
-                check: Cell.of(each for each in evidence if each.driver == driver and check in each.checks)
-                for check in Check
-            }
-            for driver in rows
-        })  # fmt: skip
+        return cls({driver: _row([each for each in evidence if each.driver == driver]) for driver in rows})
+
+
+def _row(evidence: Sequence[Evidence]) -> dict[Check, Cell]:
+    """Return the cells of one driver; a check that no rule of its roles asks for does not apply to it."""
+    asked = {check for each in evidence for check in each.checks}
+    return {
+        check: Cell.of(each for each in evidence if check in each.checks)
+        if check in asked or not evidence
+        else Cell(applies=False)
+        for check in Check
+    }
 
 
 def markdown(matrix: Matrix) -> str:

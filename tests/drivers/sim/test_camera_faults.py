@@ -7,6 +7,7 @@ import pytest
 
 from pnnlab.devices import Frames, Trigger
 from pnnlab.errors import AcquisitionError
+from pnnlab.testing import Check, shows
 from tests.benches import OpticalBench
 
 N, PERIOD_S, SEED, NEVER = 8, 30e-3, 2, 60_000
@@ -72,6 +73,8 @@ def test_a_missed_trigger_leaves_no_gap_in_the_counter() -> None:
     assert f"{len(shown)} of {N} hardware triggers started an exposure" in frames.stamps.note
 
 
+@shows(Check.LOST_PACKETS)
+@pytest.mark.pnnlab_driver("sim-camera", peer="simulated physics")
 def test_a_dropped_frame_leaves_a_gap_in_the_counter() -> None:
     table = bench(drop=0.4)
     frames = collected(table)
