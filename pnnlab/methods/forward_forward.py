@@ -18,7 +18,7 @@ class ForwardForwardOptions(ContrastiveOptions):
         threshold: c, the goodness that tells positive from negative.
     """
 
-    threshold: float = Field(default=1.0, gt=0)
+    threshold: float = Field(default=2.0, gt=0)
 
 
 class ForwardForward(ContrastiveLearning):

@@ -8,6 +8,7 @@ The set-up in which training methods are compared at mismatch 0 to 0.4: scikit-l
 quarters of them to learn from (stratified, seed 0), Adam at 2e-3, batches of 128, 40 epochs, cross-entropy.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from pnnlab.devices import SimulatedClock
 from pnnlab.methods import TrainingMethod
 from pnnlab.nn import interface_of
-from pnnlab.training import Recipe, Task, Trainer, deploy
+from pnnlab.training import Progress, Recipe, Task, Trainer, deploy
 from pnnlab.twins import Interface, StagedTwin
 from scripts.setups import FunctionSystem, Lab, held_out, layer_from
 
@@ -156,7 +157,10 @@ class Bench:
             systems.append(system)
         self.lab, self.model = Lab(systems, clock), nn.Sequential(*layers)
 
-    def trainer(self, method: TrainingMethod, task: Task, *, epochs: int = EPOCHS) -> Trainer:
+    def trainer(
+        self, method: TrainingMethod, task: Task, *, epochs: int = EPOCHS,
+        observers: tuple[Callable[[Progress], None], ...] = (),
+    ) -> Trainer:  # fmt: skip
         """Return what trains the network by a method, as the set-up has it."""
         recipe = Recipe.model_validate(
             {
@@ -164,7 +168,7 @@ class Bench:
                 "epochs": epochs, "batch": 128, "learning_rate": 2e-3, "schedule": "constant", "seed": self.seed,
             }
         )  # fmt: skip
-        return Trainer(self.model, method, task, recipe, bench=self.lab)
+        return Trainer(self.model, method, task, recipe, bench=self.lab, observers=observers)
 
 
 def accuracy(bench: Bench, method: TrainingMethod, task: Task, *, epochs: int = EPOCHS) -> float:
