@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +12,10 @@ import pytest
 
 from pnnlab.devices import RealClock, State
 from pnnlab.errors import DeviceError
+from pnnlab_drivers.display import _link
 from pnnlab_drivers.display.slm import DisplaySlm, DisplaySlmOptions
 from tests.drivers.display.two_monitors import RATE_HZ, TwoMonitors
+from tests.drivers.display.window_server import forked, window_server
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("Xorg") and shutil.which("xrandr")), reason="Xorg with its dummy driver or xrandr is missing"
@@ -44,7 +47,8 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[TwoMonitors]:
-    with TwoMonitors() as found:
+    with TwoMonitors() as found, window_server() as windows, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_link, "_start", partial(forked, windows))
         yield found
 
 
