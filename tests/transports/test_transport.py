@@ -21,7 +21,7 @@ from pnnlab.errors import (
 from pnnlab.transports import Reply, Scpi, Timeouts, Transport, block, open_link
 from tests.transports.servers import IDENTITY, Instrument, connected, scpi
 
-TIMEOUTS = Timeouts(quick_s=0.15, operation_s=2.0, bulk_s=0.3)
+TIMEOUTS = Timeouts(quick_s=0.4, operation_s=4.0, bulk_s=0.5)
 
 
 @pytest.fixture(params=["socket", "visa", "serial"])
@@ -144,7 +144,7 @@ def test_samples_that_are_no_numbers_are_refused(talk: Scpi, instrument: Instrum
         talk.samples("CURV?", 2, "<f4")
 
 
-@pytest.mark.parametrize("pause", [0.17, 0.25])
+@pytest.mark.parametrize("pause", [0.45, 0.6])
 def test_a_late_answer_is_not_taken_for_the_next_one(talk: Scpi, instrument: Instrument, pause: float) -> None:
     instrument.answer = answering(LATE=[b"1.", pause, b"25\n"], VOLT=b"2.5\n")
     with pytest.raises(ReplyTimeoutError, match=r"dac: .*did not answer b'LATE\?|with b'1\.' only"):
@@ -153,7 +153,7 @@ def test_a_late_answer_is_not_taken_for_the_next_one(talk: Scpi, instrument: Ins
 
 
 def test_a_late_identity_is_not_taken_for_the_marker(talk: Scpi, instrument: Instrument) -> None:
-    late = [[0.25, IDENTITY + b"\n"]]
+    late = [[0.6, IDENTITY + b"\n"]]
     instrument.answer = lambda message: (
         late.pop() if message == b"*IDN?" and late else answering(VOLT=b"2.5\n")(message)
     )
@@ -168,7 +168,7 @@ def test_an_answer_that_is_lost_is_not_waited_for(talk: Scpi, instrument: Instru
         talk.number("LOST?")
     begin = time.monotonic()
     assert talk.number("VOLT?") == 2.5
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 2.0
 
 
 def test_an_instrument_that_does_not_come_back_is_given_up(talk: Scpi, instrument: Instrument) -> None:

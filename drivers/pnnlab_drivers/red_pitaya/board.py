@@ -7,7 +7,6 @@ from typing import ClassVar, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
 
 from pnnlab.devices import ADC, DAC, DeviceOptions, Identity, Limits, SettingValue, Stamps, Trigger
 from pnnlab.errors import AbilityError, AcquisitionError, DeviceError
@@ -34,19 +33,19 @@ class RedPitayaOptions(LinkOptions):
         record_trigger: Where hardware triggers of records come from: the pin for external triggers, or the start of the
             board's own waveform.
         latency_s: Least and most time from a command to the change at the outputs.
-        stamp_error_s: By how much a record may begin off the time that is told: the network's.
     """
 
     jumpers: Literal["1 V", "20 V"] = "1 V"
     record_trigger: Literal["external", "generator"] = "generator"
     latency_s: tuple[Seconds, Seconds] = (0.0, 0.02)
-    stamp_error_s: Seconds = Field(default=0.02, gt=0)
 
 
 class RedPitaya(DAC, ADC):
     """Voltages of ±1 V with 14 bits on two outputs, and records of two inputs in its buffers of 16384 samples.
 
-    Some versions of its software clip values beyond ±1 V in silence: they are refused here. With some the
+    The board has no clock: a record is told apart by the order of arming, and in a run with hardware triggers all
+    records are cut from one filling of the buffer, which the start of a waveform triggers. Some versions of its
+    software clip values beyond ±1 V in silence: they are refused here. With some the
     outputs are live when it boots: `present_v` tells what it has, and the first command for an output switches it off
     before anything else. Opening changes nothing; in the safe state the outputs are off, 0 V. Loading a waveform
     switches them off for as long as that takes.
@@ -116,11 +115,6 @@ class RedPitaya(DAC, ADC):
         return True
 
     @property
-    def stamp_error_s(self) -> float | None:
-        """See `Sensor.stamp_error_s`."""
-        return self.options.stamp_error_s
-
-    @property
     def present_v(self) -> VoltArray:
         """See `DAC.present_v`."""
         if self._waveform is None:
@@ -138,7 +132,7 @@ class RedPitaya(DAC, ADC):
 
     def _open(self) -> None:
         self._constant, self._waveform, self._records_left = False, None, 0
-        self._records: deque[tuple[float, Rows]] = deque()
+        self._records: deque[Rows] = deque()
         self._transport = open_transport(self.options, who=self.name, terminator="\r\n")
 
     def _identify(self) -> Identity:
@@ -282,16 +276,13 @@ class RedPitaya(DAC, ADC):
         if len(self._records) < len(out):
             self.clock.sleep_until(deadline_s)
         count = min(len(out), len(self._records))
-        starts_s = np.empty(count)
         for k in range(count):
-            starts_s[k], out[k] = self._records.popleft()
-        return Stamps(count, self._n_samples / self._sample_rate_hz, start_s=starts_s)
+            out[k] = self._records.popleft()
+        return Stamps(count, self._n_samples / self._sample_rate_hz)
 
     def _arm_record(self) -> None:
         source = "NOW" if self._record_by is not Trigger.HARDWARE else _SOURCES[self.options.record_trigger]
-        self._armed_s = self.clock.now_s()
         self._oscilloscope.arm(source)
-        self._armed_until_s = self.clock.now_s()
 
     def _take_records(self, deadline_s: float, n: int) -> None:
         """Take records until there are `n`, or until the deadline; where they are taken singly, one arms the next."""
@@ -304,28 +295,16 @@ class RedPitaya(DAC, ADC):
 
     def _take_record(self, deadline_s: float) -> bool:
         """Fetch what is armed, one record or all of the run; return whether it came in time."""
-        scope, earliest_s, latest_s = self._oscilloscope, self._armed_s, self._armed_until_s
-        while not scope.triggered():
-            earliest_s = self.clock.now_s()
-            if earliest_s >= deadline_s:
-                return False
-            self.clock.sleep_until(min(earliest_s + _POLL_S, deadline_s))
-            latest_s = self.clock.now_s()
-        start_s = (earliest_s + latest_s) / 2
-        if (latest_s - earliest_s) / 2 > self.options.stamp_error_s:
-            raise AcquisitionError(
-                f"{self.name}: a record began some time within {latest_s - earliest_s:g} s, `stamp_error` in the bench "
-                f"file is {self.options.stamp_error_s:g} s; make it longer, or the network faster"
-            )
-        length_s = self._n_samples / self._sample_rate_hz
-        self.clock.sleep_until(start_s + self._at_once * length_s)
-        while not scope.filled():
-            if self.clock.now_s() >= deadline_s:
-                return False
-            self.clock.sleep_until(self.clock.now_s() + _POLL_S)
+        scope = self._oscilloscope
+        for come in (scope.triggered, scope.filled):
+            while not come():
+                now_s = self.clock.now_s()
+                if now_s >= deadline_s:
+                    return False
+                self.clock.sleep_until(min(now_s + _POLL_S, deadline_s))
         fetched = scope.fetch(self._at_once * self._n_samples)
         records = fetched.reshape(self._at_once, self._n_samples, self.n_inputs)
-        self._records.extend((start_s + k * length_s, record) for k, record in enumerate(records))
+        self._records.extend(records)
         self._records_left -= self._at_once
         return True
 

@@ -10,6 +10,7 @@ import pytest
 from pnnlab.devices import Clock, Limits, RealClock, SimulatedClock, Trigger
 from pnnlab.errors import AbilityError, DeviceError, InstrumentError, SetpointError
 from pnnlab.testing import DACConformance, DeviceArguments, TcpInstrument
+from pnnlab.transports import Timeouts
 from pnnlab_drivers.keysight.waveform_generator import WaveformGenerator, WaveformGeneratorOptions
 from tests.drivers.keysight.generator_model import GeneratorModel
 from tests.drivers.scpi.model import ScpiFraming
@@ -17,7 +18,7 @@ from tests.drivers.scpi.model import ScpiFraming
 
 class TestWaveformGenerator(DACConformance[WaveformGenerator]):
     peer = "a model of the 33522B behind a socket"
-    silence_s = 2.0
+    silence_s = 10.0
     account_error: ClassVar = {"voltage": 5e-3}
 
     @pytest.fixture(scope="class", autouse=True)
@@ -30,12 +31,16 @@ class TestWaveformGenerator(DACConformance[WaveformGenerator]):
     def make(self, **arguments: Unpack[DeviceArguments]) -> WaveformGenerator:
         self.model.now_s = arguments["clock"].now_s
         options = WaveformGeneratorOptions(
-            resource=self.server.address, quick_s=0.2, operation_s=0.5, bulk_s=0.5, memory_samples=2000
+            resource=self.server.address, quick_s=2.5, operation_s=5.0, bulk_s=5.0, memory_samples=2000
         )
         return WaveformGenerator("dac", options, **arguments)
 
-    def silent(self, device: WaveformGenerator) -> AbstractContextManager[object]:
-        return self.server.misbehaving(silent=True)
+    @contextmanager
+    def silent(self, device: WaveformGenerator) -> Iterator[None]:
+        if device._transport is not None:
+            device._transport.timeouts = Timeouts(0.2, 0.3, 0.3)
+        with self.server.misbehaving(silent=True):
+            yield
 
     def unplugged(self, device: WaveformGenerator) -> AbstractContextManager[object]:
         return self.server.unplugged()
@@ -56,7 +61,7 @@ def generator(model: GeneratorModel, clock: Clock | None = None, limits: Limits 
     clock = clock or SimulatedClock()
     model.now_s = clock.now_s
     with TcpInstrument(model, framing=ScpiFraming()) as server:
-        settings = WaveformGeneratorOptions(resource=server.address, quick_s=0.5, **options)
+        settings = WaveformGeneratorOptions(resource=server.address, **options)
         with WaveformGenerator("dac", settings, clock=clock, limits={"voltage": limits} if limits else None) as device:
             server.heard.clear()
             yield device, server

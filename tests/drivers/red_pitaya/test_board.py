@@ -9,7 +9,9 @@ import pytest
 
 from pnnlab.devices import SimulatedClock, Trigger
 from pnnlab.errors import AbilityError, DeviceError, SetpointError
+from pnnlab.systems import DacAdc, Facilities
 from pnnlab.testing import ADCConformance, DACConformance, DeviceArguments, TcpInstrument
+from pnnlab.transports import Timeouts
 from pnnlab_drivers.red_pitaya.board import RedPitaya, RedPitayaOptions
 from tests.drivers.red_pitaya.board_model import BoardModel
 from tests.drivers.scpi.model import ScpiFraming
@@ -21,7 +23,7 @@ class Wired:
     """A model at the end of a socket, for all tests of a class."""
 
     peer = "a model of the board behind a socket"
-    silence_s = 3.0
+    silence_s = 10.0
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
@@ -33,12 +35,16 @@ class Wired:
     def make(self, **arguments: Unpack[DeviceArguments]) -> RedPitaya:
         self.model.now_s = arguments["clock"].now_s
         options = RedPitayaOptions(
-            resource=self.server.address, quick_s=0.4, operation_s=0.6, bulk_s=1.0, record_trigger="external"
+            resource=self.server.address, quick_s=2.5, operation_s=5.0, bulk_s=5.0, record_trigger="external"
         )
         return RedPitaya("board", options, **arguments)
 
-    def silent(self, device: RedPitaya) -> AbstractContextManager[object]:
-        return self.server.misbehaving(silent=True)
+    @contextmanager
+    def silent(self, device: RedPitaya) -> Iterator[None]:
+        if device._transport is not None:
+            device._transport.timeouts = Timeouts(0.2, 0.3, 0.3)
+        with self.server.misbehaving(silent=True):
+            yield
 
     def unplugged(self, device: RedPitaya) -> AbstractContextManager[object]:
         return self.server.unplugged()
@@ -59,8 +65,6 @@ class TestRedPitayaDac(Wired, DACConformance[RedPitaya]):
 
 
 class TestRedPitayaAdc(Wired, ADCConformance[RedPitaya]):
-    stamp_error_s = 0.02
-
     def pulse(self, device: RedPitaya) -> None:
         self.model.pulse()
 
@@ -121,6 +125,26 @@ def test_a_waveform_is_recorded_by_the_inputs_sample_by_sample(rate_hz: float) -
         due = np.concatenate([setpoint.realised, np.repeat(setpoint.realised[-1:], 50, axis=0)])
         np.testing.assert_allclose(records.volts[0], due, atol=2e-6)
         np.testing.assert_allclose(device.present_v, due[-1], atol=1e-5)
+
+
+def test_a_batch_of_shots_goes_through_one_waveform_and_one_filling_of_the_buffer() -> None:
+    model, clock = BoardModel(), SimulatedClock()
+    with board(model, clock) as (device, _):
+        config = DacAdc.Config.model_validate({
+            "dac": "board", "adc": "board", "rate_hz": 31.25e6, "precision": "float64",
+            "encoder": {
+                "input_channels": [0], "control_channels": [1], "steps": 4, "hold": 3, "rest": 2, "amplitude_v": 0.5,
+                "control_amplitude_v": 0.8,
+            },
+            "decoder": {"windows": 4, "full_scale_v": 1.0},
+        })  # fmt: skip
+        system = DacAdc("loop", config, {"dac": device, "adc": device}, Facilities(clock))
+        x = np.random.default_rng(3).uniform(-1, 1, (20, 4))
+        theta = np.array([0.0, 0.25, 0.5, 1.0])
+        y = system.measure(x, theta).y.reshape(20, 4, 2)
+        # each output is wired to the input of its number
+        np.testing.assert_allclose(y[..., 0], 0.5 * x, atol=0.5 / 8192 + 1e-6)
+        np.testing.assert_allclose(y[..., 1], np.tile(0.8 * (2 * theta - 1), (20, 1)), atol=0.5 / 8192 + 1e-6)
 
 
 def test_rates_that_the_board_does_not_make_are_refused() -> None:

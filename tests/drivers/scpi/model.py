@@ -130,18 +130,18 @@ def _header(pattern: str) -> re.Pattern[str]:
 
 def _split(data: bytes, separator: bytes) -> list[bytes]:
     """Return the parts between separators that stand neither in quotes nor in a block."""
-    parts, begin, at, quoted = [], 0, 0, False
-    while at < len(data):
-        here = data[at : at + 1]
-        if here == b'"':
-            quoted = not quoted
-        elif here == b"#" and not quoted and data[at + 1 : at + 2].isdigit():
-            n = int(data[at + 1 : at + 2])
-            at += 1 + n + int(data[at + 2 : at + 2 + n] or 0)
-        elif here == separator and not quoted:
-            parts.append(data[begin:at])
-            begin = at + 1
-        at += 1
+    if b"#" not in data and b'"' not in data:
+        return data.split(separator)
+    parts, begin, at = [], 0, 0
+    special = re.compile(b'"[^"]*"|#([1-9])|' + re.escape(separator))
+    while match := special.search(data, at):
+        at = match.end()
+        if match[1]:
+            digits = data[at : at + int(match[1])]
+            at += len(digits) + (int(digits) if digits.isdigit() else 0)
+        elif match[0] == separator:
+            parts.append(data[begin : match.start()])
+            begin = at
     return [*parts, data[begin:]]
 
 
