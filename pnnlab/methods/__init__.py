@@ -20,6 +20,7 @@ from pnnlab.methods._registry import (
 )
 from pnnlab.methods._setting import Descent, Setting
 from pnnlab.methods.augmented_dfa import AugmentedDFA
+from pnnlab.methods.cma_es import CmaEs, CmaEsOptions
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
@@ -46,6 +47,7 @@ from pnnlab.methods.policy_gradient import PolicyGradient, PolicyGradientOptions
 from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.random_direction import RandomDirection, RandomDirectionOptions
+from pnnlab.methods.reservoir import Reservoir, ReservoirOptions
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
@@ -58,6 +60,8 @@ from pnnlab.methods.weight_perturbation import WeightPerturbation, WeightPerturb
 __all__ = [
     "GROUP",
     "AugmentedDFA",
+    "CmaEs",
+    "CmaEsOptions",
     "Descent",
     "DirectFeedbackAlignment",
     "DirectRandomTargetProjection",
@@ -96,6 +100,8 @@ __all__ = [
     "QuantisationAware",
     "RandomDirection",
     "RandomDirectionOptions",
+    "Reservoir",
+    "ReservoirOptions",
     "RobustInSilico",
     "Setting",
     "SharpnessAware",

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
 from pnnlab.methods.augmented_dfa import AugmentedDFA
+from pnnlab.methods.cma_es import CmaEs
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
@@ -38,6 +39,7 @@ from pnnlab.methods.policy_gradient import PolicyGradient
 from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.random_direction import RandomDirection
+from pnnlab.methods.reservoir import Reservoir
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
@@ -56,6 +58,7 @@ GROUP: Final = "pnnlab.methods"
 
 _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     AugmentedDFA,
+    CmaEs,
     DirectFeedbackAlignment,
     DirectRandomTargetProjection,
     DualAdaptive,
@@ -82,6 +85,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     PredictiveCoding,
     QuantisationAware,
     RandomDirection,
+    Reservoir,
     RobustInSilico,
     SharpnessAware,
     SignSymmetric,

@@ -22,6 +22,7 @@ EPOCHS, STOP = 2, 3
 """Epochs of two steps each; stopped in the middle of the second."""
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "cma_es": {"population": 4},
     "finite_differences": {"coordinates": 3},
     "genetic": {"population": 4},
     "greedy_boolean": {"rounds": 2},
