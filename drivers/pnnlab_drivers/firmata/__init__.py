@@ -1,0 +1,1 @@
+"""Boards that speak Firmata, the protocol of Arduino's standard firmware."""
