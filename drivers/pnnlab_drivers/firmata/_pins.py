@@ -40,6 +40,7 @@ class OutputPins:
 
     def __init__(self, session: Session, *, who: str, pins: tuple[int, ...], verify: bool) -> None:
         self._session, self._who, self._pins, self._verify = session, who, pins, verify
+        self._strict = True
         states = [session.ask(request_pin_state(pin), _state_of(pin)) for pin in pins]
         self._driven = [state.mode == PWM for state in states]
         self.codes: Codes = np.array([state.code if state.mode == PWM else 0 for state in states], np.int64)
@@ -63,8 +64,11 @@ class OutputPins:
         """Give pins their codes whatever has happened to the board, and whatever it says of it."""
         with self._session.lock:
             self._session.forget(0.0)
-            self._driven = [False] * len(self._pins)
-            self.write(codes)
+            self._driven, self._strict = [False] * len(self._pins), False
+            try:
+                self.write(codes)
+            finally:
+                self._strict = True
 
     def _write_some(self, numbers: list[int], codes: Codes) -> None:
         asked = numbers if self._verify else numbers[-1:]
@@ -81,7 +85,7 @@ class OutputPins:
     def _check(self, numbers: list[int], codes: Codes, orders: bytes) -> None:
         """Send orders and hold against them what pins say that they were last told."""
         pins = [self._pins[k] for k in numbers]
-        states = self._session.ask_all(orders, [_state_of(pin) for pin in pins])
+        states = self._session.ask_all(orders, [_state_of(pin) for pin in pins], strict=self._strict)
         for k, pin, found in zip(numbers, pins, states, strict=True):
             if found.mode != PWM or found.code != codes[k]:
                 raise DeviceError(
