@@ -51,6 +51,9 @@ class PhotonCounting(TrainingMethod):
 
     Ma, Wang, Laydevant, Wright & McMahon, arXiv 2307.15712 (single-photon-detection neural networks): each activation
     is a click, whose randomness the forward pass keeps, and the gradient is that of its expectation.
+
+    Attributes:
+        repeats: Detections that are averaged at present.
     """
 
     name: ClassVar[str] = "photon_counting"
@@ -63,7 +66,7 @@ class PhotonCounting(TrainingMethod):
         """See `TrainingMethod.prepare`."""
         set_rule(model, ForwardRule.MEASURED)
         self._generator = setting.generator()
-        self._repeats = self.options.predict_repeats
+        self.repeats = self.options.predict_repeats
         layers = physical_layers(model)
         for layer in layers:
             if Capability.SINGLE_PHOTON in layer.system.capabilities:
@@ -76,11 +79,11 @@ class PhotonCounting(TrainingMethod):
         self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, optimiser: optim.Optimizer
     ) -> dict[str, float]:
         """See `TrainingMethod.step`."""
-        self._repeats = self.options.repeats
+        self.repeats = self.options.repeats
         try:
             return gradient_step(model, x, target, loss, optimiser, micro_batch=self.micro_batch)
         finally:
-            self._repeats = self.options.predict_repeats
+            self.repeats = self.options.predict_repeats
 
     def state(self) -> dict[str, Any]:
         """See `TrainingMethod.state`."""
@@ -92,11 +95,11 @@ class PhotonCounting(TrainingMethod):
 
     def _repeat(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Let every sample be measured several times."""
-        return (inputs[0].repeat_interleave(self._repeats, 0),)
+        return (inputs[0].repeat_interleave(self.repeats, 0),)
 
     def _average(self, layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
         """Return the mean of what was measured for each sample."""
-        mean: Tensor = y.unflatten(0, (-1, self._repeats)).mean(1)
+        mean: Tensor = y.unflatten(0, (-1, self.repeats)).mean(1)
         return mean
 
     def _detect(self, layer: nn.Module, inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
@@ -104,7 +107,7 @@ class PhotonCounting(TrainingMethod):
         options = self.options
         light = y.square() if options.reads == "amplitude" else y.relu()
         p = click_probability(options.photons * light + options.dark)
-        draws = torch.rand((self._repeats, *p.shape), generator=self._generator, dtype=p.dtype)
+        draws = torch.rand((self.repeats, *p.shape), generator=self._generator, dtype=p.dtype)
         clicks = (draws < p.detach()).to(p.dtype).mean(0)
         passed: Tensor = clicks + (p - p.detach())
         return passed

@@ -40,6 +40,7 @@ from pnnlab.physics._pulsed import (
     pulsed_update,
 )
 from pnnlab.physics._quantity import register_quantity
+from pnnlab.physics._spiking import LeakyIntegrateFire
 from pnnlab.physics._wires import Wires, effective_conductance
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "ExponentialStep",
     "FlickerNoise",
     "InterferometerMesh",
+    "LeakyIntegrateFire",
     "LinearStep",
     "Memristor",
     "OscillatorNetwork",
