@@ -15,8 +15,8 @@ from pnnlab_drivers.pymeasure.dac import PymeasureDac, PymeasureDacOptions
 from tests.drivers.keithley.models import Source, SourceMeter2400, source_meter_2600
 from tests.drivers.scpi.model import ScpiFraming
 
-K2400 = {"instrument": "pymeasure.instruments.keithley:Keithley2400", "terminator": "\n", "timeout_s": 1.5}
-K2600 = {"instrument": "pymeasure.instruments.keithley:Keithley2600", "terminator": "\n", "timeout_s": 1.5}
+K2400 = {"instrument": "pymeasure.instruments.keithley:Keithley2400", "terminator": "\n", "timeout_s": 0.8}
+K2600 = {"instrument": "pymeasure.instruments.keithley:Keithley2600", "terminator": "\n", "timeout_s": 0.8}
 OUTPUT_2400 = {
     "prepare": {"source_mode": "voltage", "compliance_current": 1e-4},
     "outputs": [{"write": "source_voltage", "range": ["-10 V", "10 V"], "step": "0.1 mV"}],
