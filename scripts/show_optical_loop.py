@@ -104,6 +104,7 @@ class Comparison:
         readings: Single readings through real drivers.
         shots: Shots of the training through real drivers, the test included.
         shot_s: Time of one in s.
+        light: What the light path told: patterns, how many pictures of them were late, and how long they took.
     """
 
     bits: int
@@ -118,6 +119,7 @@ class Comparison:
     readings: Readings
     shots: int
     shot_s: float
+    light: Mapping[str, float]
 
     @property
     def difference(self) -> float:
@@ -237,7 +239,7 @@ def compare(
         bits, len(task.test[1]), outcome["test_accuracy"], simulated, linear_on_inputs(task),
         untrained=tests_of(sim, run, trained=False), again=tests_of(sim, run, repeats=5),
         unrounded=tests_of(unrounded, run, repeats=5), exact=tests_of(exact, run),
-        readings=readings, shots=outcome["shots"], shot_s=outcome["bench_s"] / outcome["shots"],
+        readings=readings, shots=outcome["shots"], shot_s=outcome["bench_s"] / outcome["shots"], light=loop.account,
     )  # fmt: skip
 
 
@@ -256,6 +258,10 @@ def table(found: Sequence[Comparison]) -> Table:
         "readings that belong to another pattern": lambda c: f"{c.readings.wrong} of {c.readings.n}",
         "a reading's deviation from the physics": lambda c: f"{c.readings.deviation:.3g} of full scale",
         "what noise and rounding predict": lambda c: f"{c.readings.predicted:.3g} of full scale",
+        "patterns whose light was late": lambda c: f"{c.light['late']} of {c.light['patterns']}",
+        "light after the link, median and most": lambda c: (
+            f"{1e3 * c.light['median_s']:.1f} ms, {1e3 * c.light['most_s']:.1f} ms"
+        ),
         "shots through real drivers": lambda c: f"{c.shots}, {1e3 * c.shot_s:.0f} ms each",
     }  # fmt: skip
     shown = Table(title="Optical closed loop", title_justify="left")

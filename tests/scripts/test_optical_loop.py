@@ -34,6 +34,8 @@ def test_training_through_real_drivers_is_training_on_simulated_devices(tmp_path
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     (found,) = json.loads(told.read_text())
+    if found["light"]["late"]:
+        pytest.skip(f"the computer is too busy to be a light path: {found['light']}")
     readings = found["readings"]
     assert readings["wrong"] == 0, "readings were paired with wrong patterns"
     # 40 readings of a thousand outputs tell a deviation to half a percent
