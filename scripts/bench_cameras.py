@@ -180,7 +180,7 @@ def main() -> None:
     """Measure every camera whose library is installed, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=60, help="frames of a run")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of raw and driver")
+    parser.add_argument("--rounds", type=int, default=6, help="turns of raw and driver")
     chosen = parser.parse_args()
     os.environ["PYLON_CAMEMU"] = "9"
     table = Table("camera", "pixels", "frames/s", "raw", "ratio", "us a waiting frame", "raw", "added")
