@@ -51,11 +51,13 @@ class CmaEs(Population):
 
     def ask(self) -> Tensor:
         """See `Population.ask`."""
-        return torch.from_numpy(np.array(self._strategy.ask())).to(self.controls.dtype)
+        self._asked = self._strategy.ask()
+        return torch.from_numpy(np.array(self._asked)).to(self.controls.dtype)
 
     def tell(self, settings: Tensor, losses: Tensor) -> Tensor:
         """See `Population.tell`."""
-        self._strategy.tell(list(settings.double().numpy()), losses.tolist())
+        # the very numbers that it asked for, not rounded to the system's precision: others would count as injected
+        self._strategy.tell(self._asked, losses.tolist())
         return torch.from_numpy(np.array(self._strategy.mean)).to(self.controls.dtype)
 
     def state(self) -> dict[str, Any]:
