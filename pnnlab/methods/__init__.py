@@ -20,6 +20,7 @@ from pnnlab.methods._registry import (
 )
 from pnnlab.methods._setting import Descent, Setting
 from pnnlab.methods.augmented_dfa import AugmentedDFA
+from pnnlab.methods.bayesian import Bayesian, BayesianOptions
 from pnnlab.methods.cma_es import CmaEs, CmaEsOptions
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
@@ -27,6 +28,7 @@ from pnnlab.methods.dual_adaptive import DualAdaptive
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferencesOptions
 from pnnlab.methods.forward_forward import ForwardForward
+from pnnlab.methods.forward_gradient import ForwardGradient, ForwardGradientOptions
 from pnnlab.methods.genetic import Genetic, GeneticOptions
 from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
 from pnnlab.methods.hybrid import Hybrid
@@ -37,6 +39,7 @@ from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.nes import Nes, NesOptions
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.parameter_shift import ParameterShift, ParameterShiftOptions
 from pnnlab.methods.particle_swarm import ParticleSwarm, ParticleSwarmOptions
 from pnnlab.methods.pepg import Pepg, PepgOptions
 from pnnlab.methods.pepita import Pepita
@@ -60,6 +63,8 @@ from pnnlab.methods.weight_perturbation import WeightPerturbation, WeightPerturb
 __all__ = [
     "GROUP",
     "AugmentedDFA",
+    "Bayesian",
+    "BayesianOptions",
     "CmaEs",
     "CmaEsOptions",
     "Descent",
@@ -70,6 +75,8 @@ __all__ = [
     "FiniteDifferences",
     "FiniteDifferencesOptions",
     "ForwardForward",
+    "ForwardGradient",
+    "ForwardGradientOptions",
     "Genetic",
     "GeneticOptions",
     "GreedyBoolean",
@@ -86,6 +93,8 @@ __all__ = [
     "NesOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
+    "ParameterShift",
+    "ParameterShiftOptions",
     "ParticleSwarm",
     "ParticleSwarmOptions",
     "Pepg",

@@ -81,6 +81,12 @@ class ControlVector:
             self._sign = torch.randint(2, (total,), generator=generator).to(self.dtype) * 2 - 1
             self._origin = self._all()
 
+    def belonging_to(self, parameter: nn.Parameter) -> Tensor:
+        """Return where in z the numbers of a parameter stand, where nothing is grouped."""
+        (which,) = (k for k, one in enumerate(self._parameters) if one is parameter)
+        begin = sum(self._sizes[:which])
+        return torch.arange(begin, begin + self._sizes[which])
+
     def read(self) -> Tensor:
         """Return z as the model has it, shape `(n,)`."""
         z = self._all()

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
 from pnnlab.methods.augmented_dfa import AugmentedDFA
+from pnnlab.methods.bayesian import Bayesian
 from pnnlab.methods.cma_es import CmaEs
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
@@ -19,6 +20,7 @@ from pnnlab.methods.dual_adaptive import DualAdaptive
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences
 from pnnlab.methods.forward_forward import ForwardForward
+from pnnlab.methods.forward_gradient import ForwardGradient
 from pnnlab.methods.genetic import Genetic
 from pnnlab.methods.greedy_boolean import GreedyBoolean
 from pnnlab.methods.hybrid import Hybrid
@@ -29,6 +31,7 @@ from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.nes import Nes
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
+from pnnlab.methods.parameter_shift import ParameterShift
 from pnnlab.methods.particle_swarm import ParticleSwarm
 from pnnlab.methods.pepg import Pepg
 from pnnlab.methods.pepita import Pepita
@@ -58,6 +61,7 @@ GROUP: Final = "pnnlab.methods"
 
 _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     AugmentedDFA,
+    Bayesian,
     CmaEs,
     DirectFeedbackAlignment,
     DirectRandomTargetProjection,
@@ -65,6 +69,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     FeedbackAlignment,
     FiniteDifferences,
     ForwardForward,
+    ForwardGradient,
     Genetic,
     GreedyBoolean,
     Hybrid,
@@ -75,6 +80,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     Nes,
     NoiseInjection,
     OnlinePhysicsAware,
+    ParameterShift,
     ParticleSwarm,
     Pepg,
     Pepita,

@@ -47,8 +47,11 @@ class FiniteDifferences(EstimatedGradient):
 
     def estimate(self, measure: Measure) -> tuple[float, Tensor | None]:
         """See `EstimatedGradient.estimate`."""
+        return self.differences(measure, self.chosen())
+
+    def differences(self, measure: Measure, chosen: Tensor) -> tuple[float, Tensor]:
+        """Return the mean loss, and the gradient as far as it is that of the chosen controls."""
         z = self.controls.read()
-        chosen = self._next(min(self.options.coordinates or self.controls.n, self.controls.n))
         directions = torch.zeros(len(chosen), self.controls.n, dtype=z.dtype)
         directions[torch.arange(len(chosen)), chosen] = 1.0
         value, found = slopes(measure, z, directions, self.perturbation)
@@ -65,8 +68,9 @@ class FiniteDifferences(EstimatedGradient):
         super().load_state(state)
         self._waiting = state["waiting"]
 
-    def _next(self, count: int) -> Tensor:
+    def chosen(self) -> Tensor:
         """Return the controls whose turn it is."""
+        count = min(self.options.coordinates or self.controls.n, self.controls.n)
         chosen = self._waiting[:count]
         if len(chosen) < count:
             order = torch.randperm(self.controls.n, generator=self.draws)

@@ -9,6 +9,8 @@ from torch import Tensor
 from pnnlab.methods import (
     FiniteDifferences,
     FiniteDifferencesOptions,
+    ForwardGradient,
+    ForwardGradientOptions,
     MethodOptions,
     Multiplexed,
     MultiplexedOptions,
@@ -176,6 +178,7 @@ def test_the_high_pass_filter_takes_a_slow_drift_away() -> None:
 
 
 UNBIASED = [
+    ForwardGradient(ForwardGradientOptions(perturbation=0.3, directions=1000)),
     Pepg(PepgOptions(perturbation=0.3, pairs=1000, width_rate=0.0)),
     PolicyGradient(PolicyGradientOptions(perturbation=0.3, draws=2000)),
     RandomDirection(RandomDirectionOptions(perturbation=0.3, directions=1000)),

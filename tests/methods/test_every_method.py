@@ -22,12 +22,14 @@ EPOCHS, STOP = 2, 3
 """Epochs of two steps each; stopped in the middle of the second."""
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "bayesian": {"first": 4, "population": 2, "groups": 3},
     "cma_es": {"population": 4},
     "finite_differences": {"coordinates": 3},
     "genetic": {"population": 4},
     "greedy_boolean": {"rounds": 2},
     "multiplexed": {"window": 3, "windows": 2},
     "nes": {"population": 4},
+    "parameter_shift": {"coordinates": 3},
     "particle_swarm": {"particles": 3},
     "pepg": {"pairs": 2},
     "policy_gradient": {"draws": 4},

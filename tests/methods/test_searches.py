@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from pnnlab.errors import RunError
 from pnnlab.methods import (
+    Bayesian,
+    BayesianOptions,
     Genetic,
     GeneticOptions,
     GreedyBoolean,
@@ -176,3 +178,21 @@ def test_each_setting_of_a_population_costs_a_batch(method: Population) -> None:
     x, target = torch.zeros(5, 1, dtype=torch.float64), torch.zeros(5)
     method.step(model, x, target, lambda y, _: y.mean(), torch.optim.SGD(model.parameters(), lr=0.1))
     assert model[0].system.n_shots == 5 * size  # type: ignore[operator, union-attr]
+
+
+def test_a_surrogate_finds_the_bottom_of_a_valley_in_few_measurements_and_despite_noise() -> None:
+    """Eighty noisy measurements in four dimensions come nearer than the best of as many random ones on average."""
+    bottom = torch.tensor([0.3, -0.2, 0.1, 0.4], dtype=torch.float64)
+    model = of_controls(lambda z: (z - bottom).square().sum(-1), 4)
+    with torch.no_grad():
+        model[0].raw_controls.zero_()  # type: ignore[operator, union-attr]
+    method = Bayesian(BayesianOptions(spread=0.6, groups=None, first=16, population=8))
+    method.prepare(model, setting())
+    generator = torch.Generator().manual_seed(9)
+    for _ in range(10):
+        asked = method.ask()
+        noise = 0.02 * torch.randn(len(asked), dtype=torch.float64, generator=generator)
+        chosen = method.tell(asked, (asked - bottom).square().sum(-1) + noise)
+    random = 1.2 * torch.rand(100, 80, 4, dtype=torch.float64, generator=generator) - 0.6
+    best_random = (random - bottom).square().sum(-1).min(1).values
+    assert float((chosen - bottom).square().sum()) < 0.03 < float(best_random.mean())
