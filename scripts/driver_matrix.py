@@ -22,8 +22,8 @@ INTRODUCTION = """# Drivers and what is shown of them
 Written by `python scripts/driver_matrix.py --write` from the marks and results of the tests below `tests/drivers`;
 not to be edited by hand. A letter means that the check was shown against the peer below, with * where part of it needs
 the real device; "device" that it needs the device or a hand at it, and nobody here had one; "no test" that no test
-shows it (its peer may have been missing); "-" that the device has nothing of the kind. No driver was run on real
-hardware: what a peer is, it says.
+shows it (its peer may have been missing); "-" that the device has nothing of the kind; FAILED that a test of it failed
+in the run that this page is of. No driver was run on real hardware: what a peer is, it says.
 
 """
 
