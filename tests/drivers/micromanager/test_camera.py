@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from pnnlab.devices import Clock, RealClock, RegionOfInterest, State, Trigger
+from pnnlab.calibration import Repeatability, RepeatabilityOptions
+from pnnlab.devices import Clock, Identity, RealClock, RegionOfInterest, SpatialLightModulator, State, Trigger
 from pnnlab.errors import AcquisitionError, DeviceError, SetpointError
+from pnnlab.systems import Facilities, SlmCamera
 from pnnlab.testing import CameraConformance, DeviceArguments
 from pnnlab_drivers.micromanager.camera import MicroManagerCamera
 
@@ -151,3 +153,52 @@ def test_two_cameras_of_one_configuration_file_share_what_it_loads(tmp_path: Pat
         assert frames(two, 1).shape == (1, 512, 512)
     with pytest.raises(ValueError, match="either by `library` and `device`, or by `config` and `label`"):
         MicroManagerCamera.Options(adapters=ADAPTERS, library="DemoCamera")
+
+
+class FluxPanel(SpatialLightModulator):
+    """A panel of one pixel, which sets how many photons a ms reach the demo sensor: 50 to 350."""
+
+    shape = (1, 1)
+    levels = 16
+    pitch_m = 1e-3
+    frame_period_s = 1e-3
+    settle_s = 0.0
+
+    def __init__(self, device: MicroManagerCamera) -> None:
+        super().__init__("panel", clock=device.clock)
+        self._device = device
+        self.flux_per_ms: list[float] = []
+
+    def _open(self) -> None:
+        pass
+
+    def _identify(self) -> Identity:
+        return Identity("pnnlab", "photon flux", "1")
+
+    def _close(self) -> None:
+        pass
+
+    def _make_safe(self) -> None:
+        pass
+
+    def _write(self, levels: npt.NDArray[np.number]) -> None:
+        self.flux_per_ms.append(50.0 + 20.0 * int(levels[0, 0]))
+        self._device._opened.set_property("Photon Flux", self.flux_per_ms[-1])
+
+
+def test_calibration_finds_the_noise_of_the_sensor() -> None:
+    """`calibrate run repeatability` through the system and the driver, against the physics of a third party."""
+    with camera(properties=NOISE) as device, FluxPanel(device) as panel:
+        wiring = {
+            "slm": "panel", "camera": "camera", "exposure_s": 2e-3,
+            "encoder": {"macropixels": (1, 1)},
+            "decoder": {"bins": (32, 32), "region": {"top": 0, "left": 0, "height": 32, "width": 32}},
+        }  # fmt: skip
+        config = SlmCamera.Config.model_validate(wiring)
+        optics = SlmCamera("optics", config, {"slm": panel, "camera": device}, Facilities(device.clock))
+        found = Repeatability().run(optics, RepeatabilityOptions(shots=3, repeats=32)).values
+        # mean of the shots' variances: Poisson electrons in 2 ms and 2.5 electrons of read noise
+        due = np.sqrt((2.0 * np.array(panel.flux_per_ms) + 6.25).mean()) / (2**16 - 1)
+        # 96 readings of 1024 pixels: the standard deviation's relative error is 1 / sqrt(2 x 93 x 1024) = 0.2 %; the
+        # adapter rounds photons and counts down, which adds up to two twelfths to variances of 100 to 700
+        assert found["shot_std"].value == pytest.approx(due, rel=0.01)
