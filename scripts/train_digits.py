@@ -50,7 +50,7 @@ def main() -> None:
             for index in torch.randint(len(x_train), (16, 64)):
                 model(x_train[index])
         print("twin:", fit(twin, ShotSet.join(shots["optics"]), FitConfig(epochs=20)))
-        twin.requires_grad_(False)
+        twin.freeze()
 
         optimiser = torch.optim.Adam([layer.raw_controls for layer in layers], lr=0.02)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, args.epochs)

@@ -144,7 +144,7 @@ class _Stepper:
             task = task.to(torch.float64)
         twins = build_twins(recipe, bench.systems)
         for twin in twins.values():
-            twin.requires_grad_(False)
+            twin.freeze()
         model = build_model(recipe, task, bench.systems, twins)
         self.layers = [layer.system for layer in physical_layers(model)]
         self.batch = min(recipe.batch, len(task.train[0]))
