@@ -28,7 +28,8 @@ class WaveformEncoder(FrozenModel):
     Each input is a voltage `offset + amplitude · x` on one of the input channels, each control one that is
     `control_offset`, plus or minus up to `control_amplitude`, on one of the control channels; values follow each other
     in steps of which `hold` samples are looked at. A shot begins with `rest` samples in which all channels stand at
-    their offsets, so that the circuit forgets the shot before.
+    their offsets, so that the circuit forgets the shot before. With `repeat_inputs` every step shows the same inputs,
+    each beside controls of its own.
     """
 
     input_channels: tuple[int, ...] = Field(min_length=1)
@@ -40,6 +41,7 @@ class WaveformEncoder(FrozenModel):
     control_amplitude_v: Volts
     offset_v: Volts = 0.0
     control_offset_v: Volts = 0.0
+    repeat_inputs: bool = False
 
 
 class WindowDecoder(FrozenModel):
@@ -126,7 +128,7 @@ class DacAdc(System):
         encoder, n_in, n_controls = self.config.encoder, self.n_in, self.n_controls
         # column of (inputs, controls, zero) that each step of each channel shows
         index = np.full((encoder.steps, self._dac.n_outputs), n_in + n_controls)
-        index[:, encoder.input_channels] = np.arange(n_in).reshape(encoder.steps, -1)
+        index[:, encoder.input_channels] = np.arange(n_in).reshape(-1, len(encoder.input_channels))
         index[:, encoder.control_channels] = n_in + np.arange(n_controls).reshape(encoder.steps, -1)
         self._input_columns = np.where(index < n_in, index, 0)
         self._control_columns = np.where((index >= n_in) & (index < n_in + n_controls), index - n_in, 0)
@@ -185,8 +187,9 @@ class DacAdc(System):
 
     @property
     def n_in(self) -> int:
-        """See `System.n_in`: input channels times steps."""
-        return len(self.config.encoder.input_channels) * self.config.encoder.steps
+        """See `System.n_in`: input channels times steps, or input channels that are repeated."""
+        encoder = self.config.encoder
+        return len(encoder.input_channels) * (1 if encoder.repeat_inputs else encoder.steps)
 
     @property
     def n_controls(self) -> int:

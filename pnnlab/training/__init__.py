@@ -9,7 +9,7 @@ from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe,
 from pnnlab.training._profile import Profile, profile
 from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
 from pnnlab.training._section import bench_file_schema, change_recipe, check_recipes
-from pnnlab.training._tasks import DigitsConfig, MnistConfig, Task, TaskConfig, VowelsConfig, load_task
+from pnnlab.training._tasks import DigitsConfig, IrisConfig, MnistConfig, Task, TaskConfig, VowelsConfig, load_task
 from pnnlab.training._trainer import Progress, Score, Trainer, deploy, evaluate
 from pnnlab.training._twin_check import TwinCheck, check_twins, check_twins_of_run
 from pnnlab.training._twin_search import Candidate, TwinSearch, search_twins
@@ -21,6 +21,7 @@ __all__ = [
     "Comparison",
     "Curve",
     "DigitsConfig",
+    "IrisConfig",
     "Load",
     "MethodResult",
     "MnistConfig",

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
-from sklearn.datasets import load_digits
+from pydantic import Field, field_validator
+from sklearn.datasets import load_digits, load_iris
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from pnnlab.errors import RunError
 from pnnlab.quantities import FrozenModel
 from pnnlab.training._idx import read_idx
 
-__all__ = ["DigitsConfig", "MnistConfig", "Task", "TaskConfig", "VowelsConfig", "load_task"]
+__all__ = ["DigitsConfig", "IrisConfig", "MnistConfig", "Task", "TaskConfig", "VowelsConfig", "load_task"]
 
 
 class DigitsConfig(FrozenModel):
@@ -33,6 +33,32 @@ class DigitsConfig(FrozenModel):
     test: int = Field(default=450, gt=0, lt=1500)
     validation: int = Field(default=100, ge=10, lt=300)
     train: int | None = Field(default=None, ge=10)
+
+
+class IrisConfig(FrozenModel):
+    """The 150 irises of three species that come with scikit-learn (Fisher 1936): lengths and widths of their leaves.
+
+    A task for benches of few channels that take their time; logistic regression solves it.
+
+    Attributes:
+        features: Which are used, in their order: 0 and 1 are length and width of the sepals, 2 and 3 of the petals.
+        test: How many are held out for the final test.
+        validation: How many are held out of the rest.
+        train: How many of what is left are learned from; `null` takes all.
+    """
+
+    kind: Literal["iris"]
+    features: tuple[int, ...] = Field(default=(0, 1, 2, 3), min_length=1)
+    test: int = Field(default=45, ge=3, le=90)
+    validation: int = Field(default=15, ge=3, le=45)
+    train: int | None = Field(default=None, ge=3)
+
+    @field_validator("features")
+    @classmethod
+    def _check_features(cls, features: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(features)) != len(features) or not set(features) <= {0, 1, 2, 3}:
+            raise ValueError(f"{features} are not different numbers from 0 to 3")
+        return features
 
 
 class VowelsConfig(FrozenModel):
@@ -69,7 +95,7 @@ class MnistConfig(FrozenModel):
     test: int = Field(default=10_000, gt=0)
 
 
-TaskConfig = Annotated[DigitsConfig | MnistConfig | VowelsConfig, Field(discriminator="kind")]
+TaskConfig = Annotated[DigitsConfig | IrisConfig | MnistConfig | VowelsConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True)
@@ -107,9 +133,21 @@ def load_task(config: TaskConfig) -> Task:
     if isinstance(config, DigitsConfig):
         pixels, classes = load_digits(return_X_y=True)
         task = _split("digits", (8, 8), pixels / 16, classes, config.test, config.validation)
-        pixels_of_some, classes_of_some = (part[: config.train] for part in task.train)
-        return replace(task, train=(pixels_of_some, classes_of_some))
+        return _some(task, config.train)
+    if isinstance(config, IrisConfig):
+        leaves, species = load_iris(return_X_y=True)
+        leaves = leaves[:, list(config.features)]
+        low, high = leaves.min(0), leaves.max(0)
+        grid = (1, len(config.features))
+        task = _split("iris", grid, (leaves - low) / (high - low), species, config.test, config.validation, 3)
+        return _some(task, config.train)
     return _mnist(config) if isinstance(config, MnistConfig) else _vowels(config)
+
+
+def _some(task: Task, n: int | None) -> Task:
+    """Return a task with fewer samples to learn from."""
+    x, classes = (part[:n] for part in task.train)
+    return replace(task, train=(x, classes))
 
 
 def _mnist(config: MnistConfig) -> Task:

@@ -46,6 +46,14 @@ def test_waveform_stands_as_the_file_says() -> None:
     np.testing.assert_allclose(volts[0, REST:, 1], np.repeat(controls[1::2], 2))
 
 
+def test_inputs_may_be_shown_again_at_every_step() -> None:
+    system = wired(exact(), encoder={"repeat_inputs": True, "input_channels": (0,), "control_channels": (2,)})
+    assert (system.n_in, system.n_controls) == (1, 4)
+    (volts,) = system.to_setpoints(*system.encode(np.array([[0.5]]), np.linspace(0, 1, 4)))
+    np.testing.assert_allclose(volts[0, REST:, 0], 0.25)
+    np.testing.assert_allclose(volts[0, REST:, 2], np.repeat(0.8 * (2 * np.linspace(0, 1, 4) - 1), 2))
+
+
 def test_decoding_takes_means_of_windows_after_the_rest() -> None:
     system = wired(exact())
     record = np.random.default_rng(0).normal(size=(3, REST + 8, 2))

@@ -35,11 +35,12 @@ class RunningCircuit:
         substep_s: Longest integration step in s.
 
     Attributes:
+        network: The circuit.
         state_v: The network's state, shape `(1, state_size)`, in V.
     """
 
     def __init__(self, network: OscillatorNetwork, *, substep_s: float) -> None:
-        self._network, self._substep_s = network, substep_s
+        self.network, self._substep_s = network, substep_s
         self.state_v = torch.zeros(1, network.state_size).to(network.frequency)
         self._tolerance = 1e-10 if self.state_v.dtype is torch.float64 else 1e-6
         slowest = float(network.damping.min()) / 2 * 2 * math.pi * network.reference_hz
@@ -64,7 +65,7 @@ class RunningCircuit:
         memory_steps = self._memory_s / period_s
         # without samples nobody sees how the circuit comes to rest
         silent = 0 if cut.n_samples else max(stop - max(len(volts), first), 0)
-        samples = volts.new_empty(0, cut.n_samples, self._network.n_out)
+        samples = volts.new_empty(0, cut.n_samples, self.network.n_out)
         if stop - silent > first:
             rows = torch.arange(first, stop - silent, device=volts.device).clamp(max=len(volts) - 1)
             samples, self.state_v = run_in_segments(
@@ -77,7 +78,7 @@ class RunningCircuit:
         for left in range(silent, 0, -size):
             before = self.state_v
             _, self.state_v = self._advance(volts[-1].expand(1, min(size, left), -1), before, cut, period_s)
-            floor = _AT_REST * self._network.saturation_v
+            floor = _AT_REST * self.network.saturation_v
             if float((self.state_v - before).abs().max()) <= self._tolerance * max(float(before.abs().max()), floor):
                 break
         return samples
@@ -93,7 +94,7 @@ class RunningCircuit:
         Returns:
             Volts, shape `(batch, n, n_samples, n_out)`.
         """
-        rest = volts.new_zeros(len(volts), self._network.state_size)
+        rest = volts.new_zeros(len(volts), self.network.state_size)
         return self._advance(volts, rest, cut, period_s)[0]
 
     def _advance(self, drive: Tensor, state: Tensor, cut: Cut, period_s: float) -> tuple[Tensor, Tensor]:
@@ -115,7 +116,7 @@ class RunningCircuit:
 
     def _network_for(self, ticks: int, period_s: float) -> OscillatorNetwork:
         """Return the network with samples of so many ticks of a period."""
-        length_s, known = ticks * period_s / TICKS, self._network
+        length_s, known = ticks * period_s / TICKS, self.network
         return OscillatorNetwork(
             known.frequency, known.damping, known.cubic, known.coupling, known.input_gain, known.output_gain,
             reference_hz=known.reference_hz, sample_rate_hz=1 / length_s, bandwidth_hz=known.bandwidth_hz,

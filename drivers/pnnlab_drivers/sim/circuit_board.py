@@ -150,6 +150,11 @@ class CircuitBoard(SimPlant):
         return self.options.network.outputs
 
     @property
+    def network(self) -> OscillatorNetwork:
+        """Return the circuit that was made of the design, with its hidden components: the truth."""
+        return self._circuit.network
+
+    @property
     def sample_rate_hz(self) -> float:
         """Return the rate that the design is meant for."""
         return self.options.network.sample_rate_hz
