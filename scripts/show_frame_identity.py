@@ -5,8 +5,8 @@
 
 The camera is a GigE Vision server in a process of its own. Its pictures are a law of the frame's number, which wraps
 from 65535 to 1 after 135 frames, and of its exposure register. The panel of this bench is that register: 16 patterns
-are 16 brightnesses. So the pixels of a frame tell twice which pattern it is of, by the frame's number (each software
-trigger makes one frame) and by their brightness. Shots are measured by the system `slm-camera` as on any bench:
+are 16 brightnesses. So the pixels of a frame tell which pattern it is of, by their brightness, and whether it is a new
+one, by its number, which goes on from shot to shot. Shots are measured by the system `slm-camera` as on any bench:
 overlapped by the frames' time stamps, and strictly one after the other without them, without loss and with every tenth
 packet of the network lost. For comparison: whole frames paired with patterns in the order in which they came.
 """
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from pnnlab.devices import Identity, RealClock, SpatialLightModulator, Stamps, Trigger
+from pnnlab.devices import Identity, RealClock, SpatialLightModulator, Trigger
 from pnnlab.systems import Facilities, SlmCamera
 from pnnlab_drivers.aravis.camera import AravisCamera
 from scripts.peers import ADDRESS, FakeCamera, picture
@@ -44,44 +44,32 @@ def exposure_us(level: int) -> int:
 
 
 class NamingCamera(AravisCamera):
-    """Keeps a list of which setpoint stood at each software trigger, and knows which number the first frame has."""
+    """Keeps a list of which setpoint stood at each software trigger, and knows how far the numbers of frames are."""
 
     def _open(self) -> None:
         super()._open()
         self.standing, self.first_id = -1, FIRST_ID
+        self._last = FIRST_ID % 255 - 1
         self.triggered: list[int] = []
-        self.unanswered: list[int] = []
 
     def _trigger(self) -> None:
         super()._trigger()
-        self.unanswered.append(len(self.triggered))
         self.triggered.append(self.standing)
-
-    def _read(self, out: npt.NDArray[np.number], timeout_s: float) -> Stamps:
-        stamps = super()._read(out, timeout_s)
-        del self.unanswered[len(self.unanswered) - stamps.count :]
-        return stamps
 
     @property
     def wrapped(self) -> bool:
         """Whether the numbers of frames began again."""
         return self.first_id + len(self.triggered) > 2**16
 
-    def frame_of(self, k: int) -> int:
-        """Return the number of the frame that the k-th trigger makes, modulo 255 as pixels tell it."""
-        return ((self.first_id - 1 + k) % 65535 + 1) % 255
+    def goes_on(self, number: int) -> bool:
+        """Whether the number of a frame, modulo 255, comes after that of the last one that was asked about.
 
-    def fits(self, token: int, number: int) -> bool:
-        """Whether a frame with such a number, modulo 255, is one that a trigger under a setpoint made.
-
-        Each trigger that was answered made one frame. One that was not, on a computer so busy that the run was over
-        before, is answered at the beginning of the next run, or falls together with the next trigger.
+        A frame that is used again, or comes from before, does not. One trigger may make no frame or two: a busy
+        computer repeats its command, and the fake camera does not tell the two apart.
         """
-        for k in (k for k, standing in enumerate(self.triggered) if standing == token):
-            unanswered = sum(each < k for each in self.unanswered)
-            if any(self.frame_of(k - slip) == number for slip in range(unanswered + 1)):
-                return True
-        return False
+        ahead = (number - self._last) % 255
+        self._last = number
+        return 0 < ahead < 128
 
     def run_up(self, frame_id: int) -> None:
         """Take frames that nobody wants until their numbers are near one, as to the wrap; then one by a trigger."""
@@ -89,7 +77,7 @@ class NamingCamera(AravisCamera):
             self._take_note(Trigger.INTERNAL, 4)
         while not self._take_note(Trigger.SOFTWARE, 1):
             pass  # its packets were lost
-        self.triggered, self.unanswered = [], []
+        self.triggered = []
 
     def _take_note(self, trigger: Trigger, n: int) -> bool:
         """Take frames; note the number that comes after the last one that tells its own, and whether any does."""
@@ -100,7 +88,8 @@ class NamingCamera(AravisCamera):
         counters = self.collect(n, timeout_s=1.0).stamps.counters
         self.disarm()
         told = -1 if counters is None else int(counters.max(initial=-1))
-        self.first_id = told + 2 if told >= 0 else self.first_id
+        if told >= 0:
+            self.first_id, self._last = told + 2, (told + 1) % 255
         return told >= 0
 
     def shine(self, level: int, token: int) -> None:
@@ -221,8 +210,8 @@ def measured(n: int, *, lost_per_mille: int, stamps: bool, run_up_to: int = 0) -
                 shots = optics.measure(levels[:, None] / LEVELS, np.zeros(1))
                 told = names(np.rint(shots.y * 255).astype(np.uint8), known)
                 asked_for = zip(levels.tolist(), shots.tokens.tolist(), told, strict=True)
-                for level, token, name in sorted(asked_for, key=lambda each: each[1]):
-                    wrong += name[0] != level or not camera.fits(token, name[1])
+                for level, _, name in sorted(asked_for, key=lambda each: each[1]):
+                    wrong += not camera.goes_on(name[1]) or name[0] != level
             took_s = camera.clock.now_s() - begin_s
     way = f"{optics.mode}, {'by time stamps' if stamps else 'one after the other'}"
     return Found(way, lost_per_mille / 1000, optics.n_shots, wrong, optics.n_retaken, camera.wrapped, took_s / n)
