@@ -65,6 +65,8 @@ def ladder_latency(
 ) -> Findings:  # fmt: skip
     """Return the time from the end of `write` to the first change of the light."""
     hold_s = _hold_s(stage)
+    if not stage.slm.settle_s:  # no data sheet tells when what is seen has settled
+        hold_s = max(hold_s, 4 * longest_s)
     # first of all: whoever takes old frames for new ones sees no light react
     stage.stale = stage.stale_frames(hold_s=hold_s)
     if failures := _reaction(stage, hold_s):
@@ -114,7 +116,7 @@ def _reaction(stage: Stage, hold_s: float) -> tuple[str, ...]:
     order = np.repeat(np.tile([0, 1], _PROBES // 2), 2)
     delay_s = min(hold_s, stage.longest_delay_s)
     # the first frame of each pattern may show the one before, if the panel is slower than its data sheet says
-    y = stage.expose(order, delay_s=delay_s, hold_s=hold_s).y[1::2].reshape(-1, 2, stage.system.n_out)
+    y = stage.expose(order, delay_s=delay_s, hold_s=hold_s).y[1::2].reshape(-1, 2, stage.view.n_out)
     y = y[~np.isnan(y).any((1, 2))]
     if len(y) < 2:
         return (f"too few frames of {stage.camera.name} are whole; look at the camera and its cable",)
@@ -124,8 +126,8 @@ def _reaction(stage: Stage, hold_s: float) -> tuple[str, ...]:
     if between > by_chance * (1 + _DIFFERENT * np.sqrt(2 / y.shape[2])) and between > 0:
         return ()
     return (
-        f"no change is seen: the frames of {stage.camera.name} do not depend on the pattern on {stage.slm.name}; look "
-        "whether the light is on, shutters are open and it is the right camera, or expose longer",
+        f"no change is seen: the readings of {stage.camera.name} do not depend on the setpoints of {stage.slm.name}; "
+        f"{stage.view.advice}",
     )
 
 
@@ -138,7 +140,7 @@ def _doubts(stage: Stage, values: dict[str, Value]) -> tuple[str, ...]:
     failures = []
     least, most = values["latency_least_s"], values["latency_most_s"]
     spread_s, doubt_s = most.value - least.value, 2 * float(np.hypot(least.uncertainty, most.uncertainty))
-    if spread_s > stage.slm.frame_period_s + doubt_s:
+    if spread_s > stage.view.spread_s + doubt_s:
         failures.append(
             f"the latency varies by {spread_s:g} s, more than a frame period of {stage.slm.name} "
             f"({stage.slm.frame_period_s:g} s): patterns skip frames; look what keeps the computer or the link busy"

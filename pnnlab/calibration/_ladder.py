@@ -93,7 +93,7 @@ def climb(
             f"{', '.join(sorted(stage.camera.triggers))}; take the latency from the data sheet"
         )
     n = _BEFORE + 2 + int(np.ceil(longest_s / stage.busy_s))
-    y = np.full((repeats, n, stage.system.n_out), np.nan)
+    y = np.full((repeats, n, stage.view.n_out), np.nan)
     start_s, trigger_s = np.full((repeats, n), np.nan), np.full((repeats, n), np.nan)
     asked_s = np.zeros(repeats)
     stage.slm.write(stage.patterns[0])

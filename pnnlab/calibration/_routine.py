@@ -108,6 +108,4 @@ class Routine(ABC):
 
 def mode_of(system: System) -> str:
     """Return the way in which a system measures, which timings belong to."""
-    if isinstance(system, SlmCamera):
-        return system.mode
-    return "waveform" if isinstance(system, DacAdc) else "steps"
+    return system.mode if isinstance(system, SlmCamera | DacAdc) else "steps"

@@ -5,20 +5,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices import Camera, Frames, SpatialLightModulator, State
-from pnnlab.errors import SetpointError
-from pnnlab.systems import SlmCamera
+from pnnlab.calibration._view import Pattern, Seen, Shown, View
+from pnnlab.devices import Frames, State
 
-__all__ = ["PATIENCE_S", "Ints", "Pattern", "Stage", "Steps", "random_patterns"]
+__all__ = ["PATIENCE_S", "Ints", "Pattern", "Stage", "Steps"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Pattern = npt.NDArray[np.number]
 
 PATIENCE_S: Final = 1.0
 """How much later than the devices' own times a frame may come, for transfer and a busy computer."""
@@ -45,8 +43,8 @@ class Stage(ABC):
     Mutable: it moves the panel and counts frames.
 
     Args:
-        system: Whose devices; nobody else may use them meanwhile.
-        patterns: Grey levels, shape `(n_patterns, h, w)`.
+        view: Of a system, whose devices nobody else may use meanwhile.
+        patterns: Setpoints, shape `(n_patterns, ...)`.
 
     Attributes:
         from_handover: Whether delays count from the hand-over of a pattern, not from its change.
@@ -54,11 +52,10 @@ class Stage(ABC):
 
     from_handover: bool
 
-    def __init__(self, system: SlmCamera, patterns: Pattern) -> None:
-        self.system, self.patterns, self.clock = system, patterns, system.clock
-        self.slm = cast(SpatialLightModulator, system.devices["slm"])
-        self.camera = cast(Camera, system.devices["camera"])
-        self._top = 2**self.camera.bit_depth - 1
+    def __init__(self, view: View, patterns: Pattern) -> None:
+        self.view, self.patterns, self.clock = view, patterns, view.system.clock
+        self.slm: Shown = view.shown
+        self.camera: Seen = view.seen
 
     @property
     def error_s(self) -> float:
@@ -122,31 +119,5 @@ class Stage(ABC):
         return self._decoded(frames)[0]
 
     def _decoded(self, frames: Frames) -> tuple[Floats, float]:
-        """Return the outputs of frames, and how many of their pixels are at the top of the range."""
-        counts = frames.counts
-        y = np.asarray(self.system.decode(counts), np.float64)
-        return y, float((counts >= self._top).mean()) if counts.size else 0.0
-
-
-def random_patterns(system: SlmCamera, n: int, rng: np.random.Generator) -> Pattern:
-    """Return patterns with a random level on each macropixel of the system's area, shape `(n, h, w)`.
-
-    Levels are drawn from all that the panel and the bench file allow. So every pixel rises in some of the steps from
-    one to the next and falls in others, and neighbours do not move together: what moves together is a common phase,
-    which no camera sees behind a medium.
-
-    Raises:
-        SetpointError: The limits leave only one level.
-    """
-    slm = cast(SpatialLightModulator, system.devices["slm"])
-    limits = slm.limits("level")
-    low, high = math.ceil(max(limits.low, 0)), math.floor(min(limits.high, slm.levels - 1))
-    if high <= low:
-        raise SetpointError(
-            f"{slm.name}: levels {limits.low:g} to {limits.high:g} are allowed, patterns that differ need two at the "
-            "least; widen `limits` in the bench file"
-        )
-    levels = rng.integers(low, high, (n, system.n_controls), endpoint=True)
-    (pixels,) = system.to_setpoints(levels / slm.levels)
-    # to whole levels again, which the division has moved by rounding
-    return np.asarray(np.rint(pixels) % slm.levels).astype(slm.dtype)
+        """Return the outputs of frames, and how many of their pixels or samples are at the end of their range."""
+        return self.view.outputs(frames.counts)

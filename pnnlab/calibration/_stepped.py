@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.calibration._stage import PATIENCE_S, Ints, Pattern, Stage, Steps
+from pnnlab.calibration._stage import PATIENCE_S, Ints, Stage, Steps
+from pnnlab.calibration._view import Pattern, View
 from pnnlab.devices import Frames, Trigger
 from pnnlab.errors import AcquisitionError
-from pnnlab.systems import SlmCamera
 
 __all__ = ["SteppedStage"]
 
@@ -28,15 +28,15 @@ class SteppedStage(Stage):
 
     from_handover = True
 
-    def __init__(self, system: SlmCamera, patterns: Pattern) -> None:
-        super().__init__(system, patterns)
+    def __init__(self, view: View, patterns: Pattern) -> None:
+        super().__init__(view, patterns)
         self.stale = self.camera.stale_readings
         software = Trigger.SOFTWARE in self.camera.triggers
         self.trigger = Trigger.SOFTWARE if software else Trigger.INTERNAL
 
     def expose(self, order: Ints, *, delay_s: float, hold_s: float) -> Steps:
         """See `Stage.expose`."""
-        y = np.full((len(order), self.system.n_out), np.nan)
+        y = np.full((len(order), self.view.n_out), np.nan)
         delays_s, saturated = np.full(len(order), np.nan), 0.0
         free_s = self.clock.now_s() + hold_s
         for k, pattern in enumerate(order):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from pnnlab.calibration._stage import PATIENCE_S, Ints, Stage, Steps
-from pnnlab.devices import Trigger
+from pnnlab.devices import Camera, SpatialLightModulator, Trigger
 from pnnlab.errors import AbilityError, AcquisitionError
 
 __all__ = ["TriggeredStage"]
@@ -45,6 +45,8 @@ class TriggeredStage(Stage):
     """Delays are kept by the camera and count from the trigger pulse, which marks the change."""
 
     from_handover = False
+    slm: SpatialLightModulator
+    camera: Camera
 
     @property
     def longest_delay_s(self) -> float:
@@ -99,7 +101,7 @@ class TriggeredStage(Stage):
         steps = np.floor((late_s + self.error_s + _GRAIN_S) / period_s).astype(np.int64)
         late_s -= steps * period_s
         good = (steps >= 0) & (steps < len(order)) & ~np.isnan(run.y).any(1)
-        sorted_y = np.full((len(order), self.system.n_out), np.nan)
+        sorted_y = np.full((len(order), self.view.n_out), np.nan)
         delays_s = np.full(len(order), np.nan)
         if good.any():
             late_s -= _trend(steps[good], late_s[good], steps)

@@ -10,9 +10,9 @@ from pnnlab.calibration._options import RoutineOptions
 from pnnlab.calibration._panel import Curve, Panel
 from pnnlab.calibration._progress import Progress
 from pnnlab.calibration._routine import Findings, Routine, mode_of
-from pnnlab.calibration._stage import random_patterns
 from pnnlab.calibration._stepped import SteppedStage
 from pnnlab.calibration._triggered import TriggeredStage
+from pnnlab.calibration._view import view_of
 from pnnlab.calibration._waveform_latency import waveform_latency
 from pnnlab.quantities import Seconds
 from pnnlab.records import CalibrationRecord
@@ -45,8 +45,8 @@ class Latency(Routine):
 
     A panel that plays sequences tells by its pulse, which starts a frame whose stamp tells when. A panel that is
     written to does not: there, frames that follow each other as closely as the camera can are taken from before the
-    hand-over to well after it, and what is on them tells. A converter plays a step, and the record that was started
-    with it shows at which sample it came.
+    hand-over to well after it, and what is on them tells; so it is with static voltages and their records. A converter
+    that plays waveforms plays a step, and the record that was started with it shows at which sample it came.
     """
 
     kind: ClassVar[str] = "latency"
@@ -55,6 +55,8 @@ class Latency(Routine):
 
     def applies(self, system: System) -> str:
         """See `Routine.applies`."""
+        if isinstance(system, DacAdc) and system.mode == "steps":
+            return system.no_overlap
         if isinstance(system, SlmCamera | DacAdc):
             return ""
         return "one call sets the rows and reads the columns, so that nothing can be late"
@@ -91,17 +93,17 @@ class Latency(Routine):
     def _measure(self, system: System, options: RoutineOptions, progress: Progress) -> Findings:
         chosen = cast(LatencyOptions, options)
         rng = np.random.default_rng(chosen.seed)
-        if isinstance(system, DacAdc):
+        if isinstance(system, DacAdc) and system.mode == "waveform":
             return waveform_latency(
                 system, repeats=chosen.repeats, inertia=chosen.inertia, rng=rng, progress=progress
             )  # fmt: skip
-        optics = cast(SlmCamera, system)
-        patterns = random_patterns(optics, _PATTERNS, rng)
-        if mode_of(optics) == "sequence":
-            triggered = TriggeredStage(optics, patterns)
+        view = view_of(cast(SlmCamera | DacAdc, system))
+        patterns = view.random(_PATTERNS, rng)
+        if mode_of(system) == "sequence":
+            triggered = TriggeredStage(view, patterns)
             with triggered.exposing(self._exposure_s(triggered, chosen)):
                 return pulse_latency(triggered, repeats=chosen.repeats, rng=rng, progress=progress)
-        stage = SteppedStage(optics, patterns)
+        stage = SteppedStage(view, patterns)
         longest_s = 3 * stage.slm.frame_period_s + 2 * stage.slm.latency_s[1]
         if chosen.longest_s is not None:
             longest_s = chosen.longest_s

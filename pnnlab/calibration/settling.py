@@ -16,13 +16,13 @@ from pnnlab.calibration._progress import Progress
 from pnnlab.calibration._routine import Findings, Routine, mode_of
 from pnnlab.calibration._settled import ResponseCurve, settled_after
 from pnnlab.calibration._squares import mean_square, noise_of, root
-from pnnlab.calibration._stage import Stage, random_patterns
+from pnnlab.calibration._stage import Stage
 from pnnlab.calibration._stepped import SteppedStage
 from pnnlab.calibration._triggered import TriggeredStage
-from pnnlab.devices import SpatialLightModulator
+from pnnlab.calibration._view import view_of
 from pnnlab.quantities import Seconds
 from pnnlab.records import CalibrationRecord, Value
-from pnnlab.systems import SlmCamera, System
+from pnnlab.systems import DacAdc, SlmCamera, System
 
 __all__ = ["Settling", "SettlingOptions"]
 
@@ -85,7 +85,7 @@ class _Look:
 
 
 class Settling(Routine):
-    """Exposes frames at growing delays after random patterns follow each other.
+    """Exposes frames at growing delays after random patterns follow each other, or records after random voltages.
 
     The patterns of a ring are shown twice each: the first frame of a pair comes so long after a change, the second one
     a whole period later. What is left of the step is the root mean square of their difference over that of the step,
@@ -107,9 +107,11 @@ class Settling(Routine):
 
     def applies(self, system: System) -> str:
         """See `Routine.applies`."""
+        if isinstance(system, DacAdc) and system.mode == "steps":
+            return system.no_overlap
         if isinstance(system, SlmCamera):
             return ""
-        return "only light behind a panel settles; how long a circuit is left to rest says its encoder"
+        return "only light behind a panel and static voltages settle; how long a circuit rests says its encoder"
 
     def panels(self, record: CalibrationRecord) -> tuple[Panel, ...]:
         """See `Routine.panels`."""
@@ -130,25 +132,25 @@ class Settling(Routine):
         )  # fmt: skip
 
     def _measure(self, system: System, options: RoutineOptions, progress: Progress) -> Findings:
-        optics, chosen = cast(SlmCamera, system), cast(SettlingOptions, options)
-        return _Measurement(optics, chosen, progress).findings()
+        return _Measurement(cast(SlmCamera | DacAdc, system), cast(SettlingOptions, options), progress).findings()
 
 
 class _Measurement:
     """One calibration while it goes on."""
 
-    def __init__(self, system: SlmCamera, options: SettlingOptions, progress: Progress) -> None:
+    def __init__(self, system: SlmCamera | DacAdc, options: SettlingOptions, progress: Progress) -> None:
         self._options, self._progress = options, progress
         self._rng = np.random.default_rng(options.seed)
-        patterns = random_patterns(system, options.patterns, self._rng)
+        view = view_of(system)
+        patterns = view.random(options.patterns, self._rng)
         triggered = mode_of(system) == "sequence"
-        self._stage: Stage = TriggeredStage(system, patterns) if triggered else SteppedStage(system, patterns)
+        self._stage: Stage = TriggeredStage(view, patterns) if triggered else SteppedStage(view, patterns)
         slm = self._stage.slm
         longest_s = max(_DATA_SHEETS * slm.settle_s, 5 * slm.frame_period_s)
         if options.longest_s is not None:
             longest_s = options.longest_s
         self._longest_s = min(longest_s, self._stage.longest_delay_s)
-        self._exposure_s = options.exposure_s or _short_exposure_s(self._stage, slm)
+        self._exposure_s = options.exposure_s or _short_exposure_s(self._stage)
 
     def findings(self) -> Findings:
         """Measure."""
@@ -259,8 +261,8 @@ class _Measurement:
         stage, options = self._stage, self._options
         if probe.saturated > _SATURATED:
             return (
-                f"{probe.saturated:.0%} of {stage.camera.name}'s pixels saturate at an exposure of "
-                f"{self._exposure_s:g} s; set a shorter `exposure`, or less light",
+                f"{probe.saturated:.0%} of {stage.camera.name}'s {stage.view.parts} saturate at an exposure of "
+                f"{self._exposure_s:g} s; {stage.view.less}",
             )
         step = float(np.nanmean(probe.step))
         doubt = float(np.nanstd(probe.step)) / math.sqrt(options.patterns) + probe.noise / math.sqrt(options.averages)
@@ -268,7 +270,7 @@ class _Measurement:
             return (
                 f"the frames of {stage.camera.name} do not react to {stage.slm.name}: patterns differ by "
                 f"{math.sqrt(max(step, 0)):.2g} of full scale, frames of one pattern by {math.sqrt(probe.noise):.2g}; "
-                "look whether the light is on, shutters are open and it is the right camera, or expose longer",
+                f"{stage.view.advice}",
             )
         floor = self._floor(probe).value
         if floor > self._tolerance:
@@ -305,7 +307,7 @@ class _Measurement:
         stage = self._stage
         limited = " (the camera delays no longer)" if self._longest_s >= stage.longest_delay_s else ""
         return (
-            f"the light never settles: {response:.2%} of a step is left after the longest delay of "
+            f"the {stage.view.what} never settles: {response:.2%} of a step is left after the longest delay of "
             f"{self._longest_s:g} s{limited}, the tolerance is {self._tolerance:.2%}; set a larger `longest`"
         )
 
@@ -319,7 +321,7 @@ class _Measurement:
         if back.any():
             worst = int(np.flatnonzero(back)[np.argmax(found[back])])
             return (
-                f"the light leaves the tolerance again: {math.sqrt(found[worst]):.2%} of a step at "
+                f"the {self._stage.view.what} leaves the tolerance again: {math.sqrt(found[worst]):.2%} of a step at "
                 f"{whole.delay_s[worst]:g} s, though settled at {settle.value:g} s; look for flicker and drift",
             )
         floor = math.sqrt(_SIGMAS * float(fine.square(self._rng)[1][-1]))
@@ -355,9 +357,9 @@ class _Measurement:
         return Findings(values, data, failures)
 
 
-def _short_exposure_s(stage: Stage, slm: SpatialLightModulator) -> float:
+def _short_exposure_s(stage: Stage) -> float:
     limits = stage.camera.limits("exposure")
-    return min(stage.camera.exposure_s, max(slm.settle_s / _SHORT, limits.low))
+    return min(stage.camera.exposure_s, max(stage.slm.settle_s / _SHORT, limits.low))
 
 
 def _dataset(curve: ResponseCurve, latency_s: float, rng: np.random.Generator) -> xarray.Dataset:

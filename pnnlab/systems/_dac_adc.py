@@ -213,13 +213,31 @@ class DacAdc(System):
 
     @property
     def input_range(self) -> tuple[float, float]:
-        """See `System.input_range`."""
-        return -1.0, 1.0
+        """See `System.input_range`: from -1 to 1, as far as the converter's limits allow their voltages."""
+        encoder, limits = self.config.encoder, self._dac.limits("voltage")
+        if not encoder.amplitude_v:
+            return -1.0, 1.0
+        ends = sorted((end - encoder.offset_v) / encoder.amplitude_v for end in (limits.low, limits.high))
+        return max(-1.0, ends[0]), min(1.0, ends[1])
+
+    @property
+    def reach_v(self) -> npt.NDArray[np.float64]:
+        """Return the lowest and highest voltage of each output channel in a shot, shape `(2, n_outputs)`."""
+        limits, swing_v = self._dac.limits("voltage"), np.abs(self._volts_per_unit)
+        ends = np.stack([self._offset_v - swing_v, self._offset_v + swing_v])
+        return np.clip(ends, limits.low, limits.high)
 
     @property
     def mode(self) -> str:
         """Return the way in which it measures."""
         return self.config.mode
+
+    @property
+    def no_overlap(self) -> str:
+        """Return why no voltages can be written while records are armed; an empty text where they can."""
+        if self.devices["dac"] is self.devices["adc"] and not self._dac.joins_runs:
+            return f"{self.config.dac} takes no voltages while its records are armed"
+        return ""
 
     @property
     def shot_s(self) -> float:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pnnlab.calibration import ROUTINES, Latency, LatencyOptions, Repeatability, Settling, SettlingOptions
-from pnnlab.calibration._stage import random_patterns
+from pnnlab.calibration._view import random_patterns
 from pnnlab.devices import State
 from pnnlab.errors import AbilityError
 from pnnlab.records import CalibrationRecord, Verdict
@@ -205,5 +205,7 @@ def test_patterns_are_legal_and_differ() -> None:
 def test_a_routine_that_makes_no_sense_says_so() -> None:
     with pytest.raises(AbilityError, match=r"layer: latency cannot be calibrated: .* nothing can be late"):
         Latency().run(wired_crossbar(crossbar()))
-    with pytest.raises(AbilityError, match="circuit: settling cannot be calibrated: only light"):
+    with pytest.raises(
+        AbilityError, match="circuit: settling cannot be calibrated: only light behind a panel and static"
+    ):
         Settling().run(wired(Bench()))
