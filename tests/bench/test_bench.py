@@ -236,7 +236,7 @@ def test_a_real_bench_has_the_real_clock_and_no_plants(tmp_path: Path) -> None:
     path.write_text("bench: {name: real}\ndevices:\n  supply: {driver: 'tests.bench.stand_ins:Supply'}\n")
     with Bench.from_file(path) as bench:
         assert isinstance(bench.clock, RealClock)
-        assert bench.state() == {"plants": {}}
+        assert bench.state() == {"plants": {}, "systems": {}}
         bench.restore({"plants": {}})
         assert isinstance(bench.devices["supply"], Device)
         with pytest.raises(BenchLookupError, match="there are no plants"):
