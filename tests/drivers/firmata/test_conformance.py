@@ -23,7 +23,7 @@ class Peer:
     board: ClassVar[AvrBoard]
     peer = PEER
     patience_s = 30.0
-    silence_s = 20.0
+    silence_s = 40.0
     account_error: ClassVar = {"voltage": 1e-6}
 
     @pytest.fixture(autouse=True, scope="class")
@@ -37,7 +37,7 @@ class Peer:
         return RealClock()
 
     def make(self, **arguments: Unpack[DeviceArguments]) -> FirmataBoard:
-        options = {"resource": str(self.board.port), "reset_on_open": False, "quick": "2 s"}
+        options = {"resource": str(self.board.port), "reset_on_open": False, "quick": "5 s"}
         return FirmataBoard("board", FirmataBoard.Options.model_validate(options), **arguments)
 
     @contextmanager
