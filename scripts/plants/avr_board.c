@@ -367,7 +367,7 @@ static void execute(double time_s)
 
 static void run(int keeps_running)
 {
-    double zero_s = seconds(); /* real time at which cycle 0 would have been */
+    double zero_s = seconds() - (double)avr->cycle / CLOCK_HZ; /* real time at which cycle 0 would have been */
     int was_open = 0;
     for (;;) {
         int open = is_open();
