@@ -10,7 +10,7 @@
  *   settled   answered by the analog pins' voltages now, without noise, in V
  *   time      answered by the time that has passed for the board, in s
  *   reset     the firmware starts anew, as after a dip of the supply
- *   lose N    one byte of N is lost on its way from the board; 0: none
+ *   lose N    every Nth byte from now on is lost on its way from the board; 0: none
  *
  * The circuit is the one of pnnlab.physics.OscillatorNetwork, integrated here by the fourth-order Runge-Kutta method:
  * each pin's mean voltage (an ideal filter takes the ripple off) passes a low-pass, drives coupled oscillators, and an
@@ -337,7 +337,10 @@ static void obey(void)
             printf("%.9g\n", (double)avr->cycle / CLOCK_HZ);
             fflush(stdout);
         } else if (!strcmp(line, "reset")) reset();
-        else if (!strncmp(line, "lose ", 5)) lost_every = atol(line + 5);
+        else if (!strncmp(line, "lose ", 5)) {
+            lost_every = atol(line + 5);
+            n_bytes = 0;
+        }
     }
 }
 

@@ -193,7 +193,7 @@ class AvrBoard:
         return float(self._asked("time")[0])
 
     def lose(self, one_in: int) -> None:
-        """Lose one byte of so many on their way from the board; 0 for none."""
+        """Lose one byte of so many on their way from the board, counted from now on; 0 for none."""
         self._say(f"lose {one_in}")
 
     def reset(self) -> None:

@@ -187,8 +187,8 @@ def test_lost_bytes_cost_records_and_no_number(board: AvrBoard) -> None:
     with opened(board) as both:
         truth = settled_v(both.write(np.linspace(1, 4, 6)).realised[None])[0]
         both.arm_records(12, n_samples=2, rate_hz=100.0, trigger=Trigger.INTERNAL)
-        board.lose(41)
         both.start()
+        board.lose(41)
         records = both.collect(12, timeout_s=60.0)
         board.lose(0)
         intact = records.stamps.intact
