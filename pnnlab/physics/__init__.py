@@ -15,6 +15,7 @@ from pnnlab.physics._memristor import (
     read_noise_std,
 )
 from pnnlab.physics._mesh import Arrangement, InterferometerMesh
+from pnnlab.physics._mesh_fields import MeshFields, mesh_fields
 from pnnlab.physics._modulation import PhaseModulator
 from pnnlab.physics._pendulum import PendulumNetwork
 from pnnlab.physics._presets import MEMRISTOR_PRESETS, memristor_preset
@@ -57,6 +58,7 @@ __all__ = [
     "LeakyIntegrateFire",
     "LinearStep",
     "Memristor",
+    "MeshFields",
     "OscillatorNetwork",
     "PendulumNetwork",
     "PhaseModulator",
@@ -83,6 +85,7 @@ __all__ = [
     "fixed_pulses",
     "intensity",
     "memristor_preset",
+    "mesh_fields",
     "multiply",
     "program",
     "pulse_preset",

@@ -11,7 +11,8 @@ from pnnlab.physics._quantity import QuantityLike, register_quantity
 __all__ = ["Arrangement", "InterferometerMesh"]
 
 Arrangement = Literal["clements", "reck"]
-_DB_TO_AMPLITUDE: Final = -math.log(10) / 20
+DB_TO_AMPLITUDE: Final = -math.log(10) / 20
+"""Loss in dB of power times this is the logarithm of the amplitude."""
 
 
 class InterferometerMesh(nn.Module):
@@ -32,9 +33,14 @@ class InterferometerMesh(nn.Module):
         left_imbalance: e of each left coupler, within ±1, shape `(n_mzis,)`.
         right_imbalance: The same of right couplers.
         phase_error_rad: Added to each phase, shape `(n_phases,)`.
-        loss_db: Loss of power in each interferometer, shape `(n_mzis,)`; light that meets none of a column loses none.
+        loss_db: Loss of power in each interferometer, half of it in each coupler, shape `(n_mzis,)`; light that meets
+            none of a column loses none.
+        guide_loss_db: Loss of power of every guide in each column, whether it meets an interferometer or not: loss that
+            is the same on all paths.
         crosstalk: Part of its own phase that a shifter adds to the θ and φ of the interferometers that are next to its
             own, above and below in its column and in the same row two columns before and behind (thermal crosstalk).
+        nonreciprocal_rad: Added to each phase for light that runs backwards only, as a magneto-optic waveguide does,
+            shape `(n_phases,)`; 0 for a mesh that is reciprocal.
 
     Each quantity is a buffer, or learned if it is an `nn.Parameter`.
     """
@@ -44,12 +50,14 @@ class InterferometerMesh(nn.Module):
     phase_error_rad: Tensor
     loss_db: Tensor
     crosstalk: Tensor
+    guide_loss_db: Tensor
+    nonreciprocal_rad: Tensor
     _neighbours: Tensor
 
     def __init__(
         self, n_ports: int, arrangement: Arrangement = "clements", *, left_imbalance: QuantityLike = 0.0,
         right_imbalance: QuantityLike = 0.0, phase_error_rad: QuantityLike = 0.0, loss_db: QuantityLike = 0.0,
-        crosstalk: QuantityLike = 0.0,
+        crosstalk: QuantityLike = 0.0, guide_loss_db: QuantityLike = 0.0, nonreciprocal_rad: QuantityLike = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         if n_ports < 2:
@@ -65,6 +73,8 @@ class InterferometerMesh(nn.Module):
         register_quantity(self, "phase_error_rad", phase_error_rad, shape=(self.n_phases,))
         register_quantity(self, "loss_db", loss_db, shape=(self.n_mzis,))
         register_quantity(self, "crosstalk", crosstalk, shape=())
+        register_quantity(self, "guide_loss_db", guide_loss_db, shape=())
+        register_quantity(self, "nonreciprocal_rad", nonreciprocal_rad, shape=(self.n_phases,))
         self.register_buffer("_neighbours", _neighbours(self.places), persistent=False)
 
     @property
@@ -82,17 +92,29 @@ class InterferometerMesh(nn.Module):
         Args:
             phases: See above, in rad, shape `(..., n_phases)`.
         """
+        theta, phi, output = self.acting(phases)
+        inside: Tensor = _Product.apply(self._mzis(theta, phi), self.columns, self.n_ports)  # type: ignore[no-untyped-call]
+        lost = (len(self.columns) * self.guide_loss_db.to(output.dtype) * DB_TO_AMPLITUDE).exp()
+        return torch.polar(lost.expand_as(output), output)[..., None] * inside
+
+    def acting(self, phases: Tensor, *, backward: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the θ, the φ and the output phases that light really meets, in rad.
+
+        Args:
+            phases: As in `matrix`.
+            backward: For light that runs from the outputs to the inputs.
+        """
         if phases.shape[-1] != self.n_phases:
             raise ValueError(
                 f"interferometer mesh: phases have shape {tuple(phases.shape)}, expected (..., {self.n_phases})"
             )
         real = phases + self.phase_error_rad
-        sizes = [self.n_mzis, self.n_mzis, self.n_ports]
-        theta, phi, output = real.split(sizes, -1)
+        if backward:
+            real = real + self.nonreciprocal_rad
+        theta, phi, output = real.split([self.n_mzis, self.n_mzis, self.n_ports], -1)
         if self.crosstalk.requires_grad or float(self.crosstalk) != 0:
             theta, phi = (set_ + self.crosstalk * self._from_neighbours(set_) for set_ in (theta, phi))
-        inside: Tensor = _Product.apply(self._mzis(theta, phi), self.columns, self.n_ports)  # type: ignore[no-untyped-call]
-        return torch.polar(torch.ones_like(output), output)[..., None] * inside
+        return theta, phi, output
 
     def scatter(self, grid: Tensor) -> Tensor:
         """Return one number an interferometer, shape `(n_mzis,)`, of a table by column and row of the column.
@@ -153,7 +175,7 @@ class InterferometerMesh(nn.Module):
             for e in (self.left_imbalance.to(theta.dtype), self.right_imbalance.to(theta.dtype))
         )
         inner, outer = (torch.polar(torch.ones_like(angle), angle) for angle in (theta, phi))
-        amplitude = (self.loss_db.to(theta.dtype) * _DB_TO_AMPLITUDE).exp()
+        amplitude = (self.loss_db.to(theta.dtype) * DB_TO_AMPLITUDE).exp()
         upper = torch.stack([(rt * lt * inner - rc * lc) * outer, 1j * (rt * lc * inner + rc * lt)], -1)
         lower = torch.stack([1j * (rc * lt * inner + rt * lc) * outer, rt * lt - rc * lc * inner], -1)
         return torch.stack([upper, lower], -2) * amplitude[..., None, None]
