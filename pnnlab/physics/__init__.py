@@ -1,8 +1,10 @@
 """Differentiable, batched models of the substrates: one file a substrate, SI units."""
 
 from pnnlab.physics._circuit import OscillatorNetwork
+from pnnlab.physics._conductances import ConductanceLaw, Ohmic, Transistor
 from pnnlab.physics._crossbar import Crossbar, DifferentialPair, multiply
 from pnnlab.physics._detection import area_sum, bin_mean, click_probability, expected_counts, intensity
+from pnnlab.physics._diodes import Diodes
 from pnnlab.physics._medium import PhaseScreens, TransmissionMatrix
 from pnnlab.physics._memristor import (
     FlickerNoise,
@@ -41,6 +43,7 @@ from pnnlab.physics._pulsed import (
     pulsed_update,
 )
 from pnnlab.physics._quantity import register_quantity
+from pnnlab.physics._resistors import ResistorNetwork
 from pnnlab.physics._spiking import LeakyIntegrateFire
 from pnnlab.physics._wires import Wires, effective_conductance
 
@@ -49,9 +52,11 @@ __all__ = [
     "PULSE_PRESETS",
     "AngularSpectrum",
     "Arrangement",
+    "ConductanceLaw",
     "ConstantStep",
     "Crossbar",
     "DifferentialPair",
+    "Diodes",
     "ExponentialStep",
     "FlickerNoise",
     "InterferometerMesh",
@@ -59,6 +64,7 @@ __all__ = [
     "LinearStep",
     "Memristor",
     "MeshFields",
+    "Ohmic",
     "OscillatorNetwork",
     "PendulumNetwork",
     "PhaseModulator",
@@ -69,7 +75,9 @@ __all__ = [
     "PulsedCells",
     "Pulses",
     "Relaxation",
+    "ResistorNetwork",
     "SoftBounds",
+    "Transistor",
     "TransmissionMatrix",
     "Wires",
     "apply_pulses",
