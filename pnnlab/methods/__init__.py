@@ -9,6 +9,7 @@ from pnnlab.methods._method import (
     physical_layers,
     set_rule,
 )
+from pnnlab.methods._physical import PhysicalGradient
 from pnnlab.methods._registry import (
     GROUP,
     check_capabilities,
@@ -102,6 +103,7 @@ __all__ = [
     "Pepita",
     "PhotonCounting",
     "PhyLL",
+    "PhysicalGradient",
     "PhysicsAware",
     "PolicyGradient",
     "PolicyGradientOptions",

@@ -1,5 +1,6 @@
 """Torch modules: the physical layer, its one autograd function, and the fixed structure between layers."""
 
+from pnnlab.nn._adjoint import Adjoint
 from pnnlab.nn._autograd import twin_vjp
 from pnnlab.nn._cut import Segment, cut_at_layers
 from pnnlab.nn._fidelity import (
@@ -14,13 +15,15 @@ from pnnlab.nn._fidelity import (
 from pnnlab.nn._in_flight import SHALLOW, run_in_flight
 from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, measure_shots, record_shots
 from pnnlab.nn._recent import RecentShots
-from pnnlab.nn._structure import ClassBins, Reencode, Spread
+from pnnlab.nn._structure import ClassBins, Embed, Reencode, Spread
 
 __all__ = [
     "SHALLOW",
+    "Adjoint",
     "Agreement",
     "ClassBins",
     "Derivatives",
+    "Embed",
     "FidelityConfig",
     "ForwardRule",
     "PhysicalLayer",

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pnnlab.errors import TwinError
+from pnnlab.errors import CapabilityError, TwinError
+from pnnlab.nn._adjoint import Adjoint, physical_forward
 from pnnlab.nn._autograd import measure, measured_forward
 from pnnlab.nn._cut import cut_in_force
 from pnnlab.systems import ControlRange, Measurement, System
@@ -33,6 +34,8 @@ class ForwardRule(StrEnum):
     """As measured, with the twin's states, as far as they were read, held at what was read."""
     TWIN = "twin"
     """Outputs and gradients from the twin; the bench is not touched: in silico."""
+    PHYSICAL = "physical"
+    """Outputs and gradients from the bench, by the layer's `adjoint`: physics is its own backward pass."""
 
 
 class PhysicalLayer(nn.Module):
@@ -49,7 +52,8 @@ class PhysicalLayer(nn.Module):
         raw_controls: The trained parameter, shape `(n_controls,)`. `controls` maps it onto legal controls:
             itself where controls are periodic (phases in turns), by a logistic function onto 0 to 1 elsewhere.
         rule: Where outputs come from; training methods set it.
-        recorders: Told of every batch that is measured.
+        adjoint: The experiments by which the bench carries errors back, for `ForwardRule.PHYSICAL`.
+        recorders: Told of every batch that is measured, except where the rule is `PHYSICAL`.
     """
 
     def __init__(self, system: System, twin: DigitalTwin | None = None, *, controls: Tensor | None = None) -> None:
@@ -63,6 +67,7 @@ class PhysicalLayer(nn.Module):
             # a control at its very end would have no gradient left
             start = start.clamp(1e-3, 1 - 1e-3).logit()
         self.raw_controls = nn.Parameter(start)
+        self.adjoint: Adjoint | None = None
         self.recorders: list[Recorder] = []
         self.last_measurement: Measurement | None = None
 
@@ -94,7 +99,10 @@ class PhysicalLayer(nn.Module):
         if self.rule is ForwardRule.TWIN:
             y: Tensor = self.needed_twin()(*self.system.encode(x, theta))
             return y
-        if torch.is_grad_enabled() and (x.requires_grad or theta.requires_grad):
+        has_gradient = torch.is_grad_enabled() and (x.requires_grad or theta.requires_grad)
+        if has_gradient and self.rule is ForwardRule.PHYSICAL:
+            return physical_forward(self._needed_adjoint(), x, theta)
+        if has_gradient:
             replayed = self.rule is ForwardRule.REPLAYED
             y, shots = measured_forward(self.system, self.needed_twin(), x, theta, replayed=replayed)
         else:
@@ -104,6 +112,14 @@ class PhysicalLayer(nn.Module):
         for recorder in self.recorders:
             recorder.append(shot_set(self.system, shots))
         return y
+
+    def _needed_adjoint(self) -> Adjoint:
+        if self.adjoint is None:
+            raise CapabilityError(
+                f"{self.system.name}: the bench is to carry errors back itself, but the layer has no `adjoint`; train "
+                "it with a method that gives it one, or choose another rule"
+            )
+        return self.adjoint
 
     def extra_repr(self) -> str:
         """Return what `print(layer)` shows between its brackets."""

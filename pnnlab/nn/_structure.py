@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ClassBins", "Reencode", "Spread"]
+__all__ = ["ClassBins", "Embed", "Reencode", "Spread"]
 
 
 class Spread(nn.Module):
@@ -25,6 +25,26 @@ class Spread(nn.Module):
         image = x.unflatten(-1, self.grid)
         spread: Tensor = image.repeat_interleave(self.block[0], -2).repeat_interleave(self.block[1], -1).flatten(-2)
         return spread
+
+
+class Embed(nn.Module):
+    """A trained digital layer that brings a task's inputs onto few physical ones: `W x + b`, bent into the legal range.
+
+    Args:
+        n_in: Inputs of the task.
+        n_out: Inputs of the system.
+        span: Lowest and highest legal input.
+    """
+
+    def __init__(self, n_in: int, n_out: int, span: tuple[float, float]) -> None:
+        super().__init__()
+        self.linear = nn.Linear(n_in, n_out)
+        self.middle, self.reach = (span[0] + span[1]) / 2, (span[1] - span[0]) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return shape `(batch, n_out)` for shape `(batch, n_in)`."""
+        bent: Tensor = self.middle + self.reach * torch.tanh(self.linear(x))
+        return bent
 
 
 class Reencode(nn.Module):

@@ -8,6 +8,8 @@ from pnnlab.systems._array import A
 from pnnlab.systems._capability import Capability
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
+from pnnlab.systems._port_system import PortSystem, PortSystemConfig
+from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
 from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
@@ -19,19 +21,28 @@ __all__ = [
     "DATA_SHEET",
     "A",
     "Capability",
+    "CarriesFields",
     "ControlRange",
     "CrossbarSystem",
     "CrossbarSystemConfig",
     "DacAdc",
     "DacAdcConfig",
     "DeviceThread",
+    "Echo",
+    "Echoes",
+    "Equilibrium",
     "Facilities",
+    "FieldReading",
     "FloatArray",
     "Lane",
     "Measurement",
     "PendingShots",
+    "PortSystem",
+    "PortSystemConfig",
+    "Relaxes",
     "Setpoints",
     "Shots",
+    "Side",
     "SlmCamera",
     "SlmCameraConfig",
     "Span",

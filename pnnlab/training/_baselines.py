@@ -7,7 +7,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from pnnlab.methods import set_rule
-from pnnlab.nn import ClassBins, ForwardRule
+from pnnlab.nn import ForwardRule
 from pnnlab.training._tasks import Task
 
 __all__ = ["linear_on_inputs", "linear_on_physics"]
@@ -24,7 +24,7 @@ def linear_on_physics(model: nn.Sequential, task: Task) -> float:
     This is the extreme learning machine: the physics is not trained, a digital linear layer is.
     """
     set_rule(model, ForwardRule.MEASURED)
-    body = nn.Sequential(*(module for module in model if not isinstance(module, ClassBins)))
+    body = model[:-1]  # the read-out is the last module
     with torch.no_grad():
         train, test = ((torch.cat([body(part) for part in x.split(64)]), y) for x, y in (task.train, task.test))
     return _ridge(train, test)

@@ -1,6 +1,7 @@
 """From a recipe and an open bench to a model with twins."""
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from pnnlab.errors import RunError
 from pnnlab.methods import TrainingMethod, make_method, physical_layers
-from pnnlab.nn import ClassBins, PhysicalLayer, Reencode, Spread, interface_of, record_shots
+from pnnlab.nn import ClassBins, Embed, PhysicalLayer, Reencode, Spread, interface_of, record_shots
 from pnnlab.systems import System
 from pnnlab.training._drift import DriftWatch
 from pnnlab.training._recipe import Recipe, TwinFitConfig
@@ -56,8 +57,7 @@ def build_twins(recipe: Recipe, systems: Mapping[str, System]) -> dict[str, Digi
     twins = {}
     for name, config in recipe.twins.items():
         system = _system(name, systems, "twins")
-        dtype = torch.float64 if system.config.precision == "float64" else torch.float32
-        twins[name] = make_twin(config, interface_of(system), dtype=dtype)
+        twins[name] = make_twin(config, interface_of(system), dtype=_dtype(system))
     return twins
 
 
@@ -72,14 +72,22 @@ def build_model(
     network = recipe.network
     chain = [_system(name, systems, "network.layers") for name in network.layers]
     modules: list[nn.Module] = []
+    first, last = chain[0], chain[-1]
     if network.input_scale != 1.0:
         modules.append(Scale(network.input_scale))
-    modules += _fit_input(task, chain[0])
+    if network.embedding == "linear":
+        embed = Embed(task.grid[0] * task.grid[1], first.n_in, _finite(first.input_range))
+        modules.append(embed.to(_dtype(first)))
+    else:
+        modules += _fit_input(task, first)
     for k, system in enumerate(chain):
         if k:
             modules.append(Reencode(system.n_in, scale=network.reencode_scale))
         modules.append(PhysicalLayer(system, twins.get(system.name)))
-    modules.append(ClassBins(chain[-1].n_out, task.n_classes, gain=network.readout_gain))
+    if network.readout == "linear":
+        modules.append(nn.Linear(last.n_out, task.n_classes, dtype=_dtype(last)))
+    else:
+        modules.append(ClassBins(last.n_out, task.n_classes, gain=network.readout_gain))
     return nn.Sequential(*modules)
 
 
@@ -152,8 +160,18 @@ def _fit_input(task: Task, system: System) -> list[nn.Module]:
         return [nn.ZeroPad1d((0, system.n_in - n_task))]
     raise RunError(
         f"the task {task.name!r} has {n_task} inputs ({task.grid[0]} x {task.grid[1]}), system {system.name!r} takes "
-        f"{system.n_in}; give the system more inputs in the bench file"
+        f"{system.n_in}; give the system more inputs in the bench file, or the network a trained layer before it "
+        "(`embedding: linear`)"
     )
+
+
+def _dtype(system: System) -> torch.dtype:
+    return torch.float64 if system.config.precision == "float64" else torch.float32
+
+
+def _finite(span: tuple[float, float]) -> tuple[float, float]:
+    """Return a legal range with ends, -1 to 1 where it has none."""
+    return span if math.isfinite(span[1] - span[0]) else (-1.0, 1.0)
 
 
 def _system(name: str, systems: Mapping[str, System], where: str) -> System:

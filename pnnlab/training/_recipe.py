@@ -15,16 +15,23 @@ __all__ = ["NetworkConfig", "Recipe", "TwinFitConfig"]
 
 
 class NetworkConfig(FrozenModel):
-    """A deep physical network: physical layers with fixed structure between them.
+    """A deep physical network: physical layers with fixed structure between them, and digital ends where asked for.
 
     Attributes:
         layers: The system of each layer, first to last; a system may come several times.
+        embedding: What brings the task's inputs onto the first layer's: `none` (repeated or padded where the layer has
+            more), or a `linear` layer that is trained, for systems with few inputs (`pnnlab.nn.Embed`).
+        readout: What makes logits of the last layer's outputs: fixed `bins` (`pnnlab.nn.ClassBins`), or a `linear`
+            layer that is trained. With either of the trained ones some of the work is digital: compare with what they
+            do alone (`pnnlab compare`).
         input_scale: Inputs of the first layer per input of the task.
         reencode_scale: Scale of `pnnlab.nn.Reencode` between layers.
         readout_gain: Gain of `pnnlab.nn.ClassBins` at the end.
     """
 
     layers: tuple[str, ...] = Field(min_length=1)
+    embedding: Literal["none", "linear"] = "none"
+    readout: Literal["bins", "linear"] = "bins"
     input_scale: float = 1.0
     reencode_scale: float = 1.0
     readout_gain: float = 8.0

@@ -50,17 +50,7 @@ class RunningCircuit:
         self._sampled_every = lru_cache(maxsize=128)(self._network_for)
 
     def run(self, volts: Tensor, steps: tuple[int, int], cut: Cut, period_s: float) -> Tensor:
-        """Run steps of a waveform that are all cut alike, from the present state on.
-
-        Args:
-            volts: The waveform, shape `(n, n_in)`, in V; its last row stays.
-            steps: The first step and the one after the last.
-            cut: How each is cut.
-            period_s: Length of a whole step in s.
-
-        Returns:
-            The outputs in V, shape `(n_steps, n_samples, n_out)`.
-        """
+        """See `pnnlab_drivers.sim._course.Running.run`."""
         first, stop = steps
         memory_steps = self._memory_s / period_s
         # without samples nobody sees how the circuit comes to rest
@@ -84,16 +74,7 @@ class RunningCircuit:
         return samples
 
     def from_rest(self, volts: Tensor, cut: Cut, period_s: float) -> Tensor:
-        """Return the outputs of single shots that begin at rest, differentiably; `state_v` stays.
-
-        Args:
-            volts: Shape `(batch, n, n_in)`, in V.
-            cut: How each step is cut.
-            period_s: Length of a step in s.
-
-        Returns:
-            Volts, shape `(batch, n, n_samples, n_out)`.
-        """
+        """See `pnnlab_drivers.sim.board.BoardPhysics.from_rest`."""
         rest = volts.new_zeros(len(volts), self.network.state_size)
         return self._advance(volts, rest, cut, period_s)[0]
 

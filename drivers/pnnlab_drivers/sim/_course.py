@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, TypedDict, cast
+from typing import Final, Protocol, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,11 +12,10 @@ from torch import Tensor
 
 from pnnlab.devices import Clock
 from pnnlab.errors import AcquisitionError, DeviceError
-from pnnlab_drivers.sim._circuit import RunningCircuit
-from pnnlab_drivers.sim._steps import TICKS, cut_steps
+from pnnlab_drivers.sim._steps import TICKS, Cut, cut_steps
 from pnnlab_drivers.sim._waveforms import UNNUMBERED, Waveform, Waveforms
 
-__all__ = ["Course", "Whereabouts"]
+__all__ = ["Course", "Running", "Whereabouts"]
 
 Times = npt.NDArray[np.float64]
 
@@ -28,6 +27,30 @@ _GRAINS: Final = (1, 10, 100, 1000, 10_000)
 """Ticks that may count as one; all divide a step."""
 _EARLY_S: Final = 1e-9
 """By so much a sample may lie before the moment up to which the circuit was followed: times are rounded."""
+
+
+class Running(Protocol):
+    """A system with a state that goes on from where it is.
+
+    Attributes:
+        state_v: Its state, shape `(1, state_size)`, in V.
+    """
+
+    state_v: Tensor
+
+    def run(self, volts: Tensor, steps: tuple[int, int], cut: Cut, period_s: float) -> Tensor:
+        """Run steps of a waveform that are all cut alike, from the present state on.
+
+        Args:
+            volts: The waveform, shape `(n, n_in)`, in V; its last row stays.
+            steps: The first step and the one after the last.
+            cut: How each is cut.
+            period_s: Length of a whole step in s.
+
+        Returns:
+            The outputs in V, shape `(n_steps, n_samples, n_out)`.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,7 @@ class Course:
         clock: The bench's clock.
     """
 
-    def __init__(self, name: str, circuit: RunningCircuit, first: Waveform, clock: Clock) -> None:
+    def __init__(self, name: str, circuit: Running, first: Waveform, clock: Clock) -> None:
         self._name, self._circuit, self._clock = name, circuit, clock
         self._lock = threading.RLock()
         self._waveforms = Waveforms(first)

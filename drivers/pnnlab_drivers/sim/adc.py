@@ -12,10 +12,9 @@ from pnnlab.errors import SetpointError
 from pnnlab.quantities import Hertz, Seconds, Volts
 from pnnlab_drivers.sim._converter import Converter
 from pnnlab_drivers.sim._leftovers import Leftovers
-from pnnlab_drivers.sim._plant import plant_of
 from pnnlab_drivers.sim._reading_faults import SensorOptions
 from pnnlab_drivers.sim._triggered_run import TriggeredRun
-from pnnlab_drivers.sim.circuit_board import CircuitBoard, SampledRecord
+from pnnlab_drivers.sim.board import SampledRecord, board_of
 
 __all__ = ["SimAdc"]
 
@@ -65,7 +64,7 @@ class SimAdcOptions(SensorOptions):
 
 
 class SimAdc(ADC):
-    """A converter with as many channels as its `CircuitBoard` has outputs; all are sampled at the same moment.
+    """A converter with as many channels as its `Board` has outputs; all are sampled at the same moment.
 
     Each trigger starts one record; one that comes during a record is lost. Hardware triggers are the DAC's
     marker pulses, the first with the start of a waveform and then one a record, so that armed records follow each
@@ -80,7 +79,7 @@ class SimAdc(ADC):
     @property
     def n_inputs(self) -> int:
         """See `ADC.n_inputs`."""
-        return plant_of(self, CircuitBoard).n_outputs
+        return board_of(self).n_outputs
 
     @property
     def max_sample_rate_hz(self) -> float:
@@ -144,7 +143,7 @@ class SimAdc(ADC):
     # Hooks
 
     def _open(self) -> None:
-        self._board = plant_of(self, CircuitBoard)
+        self._board = board_of(self)
         options, board = self.options, self._board
         low, high = options.range_v
         self._converter = Converter(
@@ -246,7 +245,8 @@ class SimAdc(ADC):
         """Return records, same shape, and take note of what they have truly sampled."""
         for start_s, counter in zip(starts_s.tolist(), counters.tolist(), strict=True):
             self._sampled[start_s] = self._board.sampled(self.name, counter, start_s, self._record_s)
-        return self._digitise(volts.flatten(0, 1) * self._board.gain_at(float(starts_s[0]))).reshape(volts.shape)
+        disturbed = self._board.disturbed(volts.flatten(0, 1), float(starts_s[0]))
+        return self._digitise(disturbed).reshape(volts.shape)
 
     @property
     def _top_v(self) -> float:

@@ -11,9 +11,8 @@ from pnnlab.devices import DAC, DeviceOptions, Identity, Limits, SettingValue, T
 from pnnlab.errors import AcquisitionError
 from pnnlab.quantities import Hertz, Seconds, Volts
 from pnnlab_drivers.sim._converter import Converter
-from pnnlab_drivers.sim._plant import plant_of
 from pnnlab_drivers.sim._waveforms import UNNUMBERED
-from pnnlab_drivers.sim.circuit_board import CircuitBoard
+from pnnlab_drivers.sim.board import board_of
 
 __all__ = ["SimDac"]
 
@@ -72,7 +71,7 @@ class SimDacOptions(DeviceOptions):
 
 
 class SimDac(DAC):
-    """A converter with as many channels as its `CircuitBoard` has inputs.
+    """A converter with as many channels as its `Board` has inputs.
 
     What it reports (`realised`, `present_v`) is the ideal voltage of its codes, which is all that a user knows; the
     board gets the true one. A constant voltage is reported as soon as it is written. A marker output gives a pulse when
@@ -87,7 +86,7 @@ class SimDac(DAC):
     @property
     def n_outputs(self) -> int:
         """See `DAC.n_outputs`."""
-        return plant_of(self, CircuitBoard).n_inputs
+        return board_of(self).n_inputs
 
     @property
     def max_update_rate_hz(self) -> float:
@@ -119,7 +118,7 @@ class SimDac(DAC):
         """See `DAC.present_v`."""
         if self._register is not None:
             return self._register.copy()
-        return plant_of(self, CircuitBoard).shown_at(self.clock.now_s())
+        return board_of(self).shown_at(self.clock.now_s())
 
     _register: VoltArray | None = None
     """What was written last, where no waveform has begun since."""
@@ -130,7 +129,7 @@ class SimDac(DAC):
         return {"voltage": self._converter.limits()}
 
     def _open(self) -> None:
-        self._board = plant_of(self, CircuitBoard)
+        self._board = board_of(self)
         options, board = self.options, self._board
         low, high = options.range_v
         self._converter = Converter(

@@ -10,7 +10,8 @@ from pnnlab.devices import RealClock, State, Trigger
 from pnnlab.errors import AcquisitionError, StateError
 from pnnlab.testing import ADCConformance, DeviceArguments
 from pnnlab_drivers.sim.adc import SimAdc
-from pnnlab_drivers.sim.circuit_board import CircuitBoard, SampledRecord
+from pnnlab_drivers.sim.board import SampledRecord
+from pnnlab_drivers.sim.circuit_board import CircuitBoard
 from tests.drivers.sim.circuits import RATE_HZ, Array, Bench, exact, shots
 
 RECORD_S = 8 / RATE_HZ

@@ -308,8 +308,8 @@ def test_a_clock_that_has_run_for_long_changes_nothing_and_costs_nothing(rate_hz
     for clock in (SimulatedClock(), _LateClock()):
         bench = exact(clock=clock, network=network)
         runs: list[int] = []
-        run = bench.plant._circuit.run
-        bench.plant._circuit.run = lambda *a, run=run, runs=runs: (runs.append(1), run(*a))[1]  # type: ignore[method-assign]
+        run = bench.plant._physics.run
+        bench.plant._physics.run = lambda *a, run=run, runs=runs: (runs.append(1), run(*a))[1]  # type: ignore[method-assign]
         records.append(bench.play(shots(8, 24), rate_hz=rate_hz)[1])
         cuts.append(len(runs))
     # 1e-9 s of the slower clock are 1e-4 of a step at most, and voltages of the order of 1 V

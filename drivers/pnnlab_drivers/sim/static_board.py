@@ -1,0 +1,96 @@
+"""Boards that answer each set of voltages with one set of readings."""
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from pnnlab.quantities import Hertz, Seconds
+from pnnlab_drivers.sim._plant import PlantOptions
+from pnnlab_drivers.sim._steps import TICKS, Cut
+from pnnlab_drivers.sim.board import Board
+
+__all__ = ["StaticBoard", "StaticBoardOptions"]
+
+
+class StaticBoardOptions(PlantOptions):
+    """The keys that the options of all static boards share.
+
+    Attributes:
+        sample_rate_hz: Rate that its converters are meant for.
+        lag_s: Time constant with which what the physics meets follows the DAC (a heater, a node's capacitance, the
+            drive's filter); 0 follows at once.
+    """
+
+    sample_rate_hz: Hertz = Field(default=10e3, gt=0)
+    lag_s: Seconds = Field(default=0.0, ge=0)
+
+
+class StaticBoard(Board):
+    """Physics that settles much faster than it is sampled: the readings depend on the voltages alone.
+
+    What happens within a shot (a relaxation, a wave that runs through) is a matter of `respond`.
+    """
+
+    Options: ClassVar[type[PlantOptions]] = StaticBoardOptions
+    options: StaticBoardOptions
+
+    def _make_physics(self) -> "_Lagging":
+        return _Lagging(self, torch.zeros(1, self.n_inputs, dtype=self.dtype, device=self.torch_device))
+
+    @property
+    def sample_rate_hz(self) -> float:
+        """See `Board.sample_rate_hz`."""
+        return self.options.sample_rate_hz
+
+    @abstractmethod
+    def respond(self, volts: Tensor) -> Tensor:
+        """Return the settled readings, without noise, differentiably where the physics is.
+
+        Args:
+            volts: Shape `(batch, n_inputs)`, in V.
+
+        Returns:
+            Volts, shape `(batch, n_outputs)`.
+        """
+
+
+class _Lagging:
+    """A static board behind inputs that follow with one time constant."""
+
+    def __init__(self, board: StaticBoard, state_v: Tensor) -> None:
+        self._board, self.state_v = board, state_v
+
+    def run(self, volts: Tensor, steps: tuple[int, int], cut: Cut, period_s: float) -> Tensor:
+        """See `pnnlab_drivers.sim._course.Running.run`."""
+        rows = torch.arange(*steps, device=volts.device).clamp(max=len(volts) - 1)
+        met, self.state_v = self._met(volts[rows][None], self.state_v, cut, period_s)
+        n_steps = len(rows)
+        if not cut.n_samples:
+            return volts.new_empty(n_steps, 0, self._board.n_outputs)
+        samples: Tensor = self._board.respond(met[0].flatten(0, 1)).unflatten(0, (n_steps, cut.n_samples))
+        return samples
+
+    def from_rest(self, volts: Tensor, cut: Cut, period_s: float) -> Tensor:
+        """See `pnnlab_drivers.sim.board.BoardPhysics.from_rest`."""
+        rest = torch.zeros_like(self.state_v).expand(len(volts), -1)
+        met, _ = self._met(volts, rest, cut, period_s)
+        samples: Tensor = self._board.respond(met.flatten(0, 2)).unflatten(0, met.shape[:-1])
+        return samples
+
+    def _met(self, volts: Tensor, state: Tensor, cut: Cut, period_s: float) -> tuple[Tensor, Tensor]:
+        """Return what the physics meets at samples, shape `(batch, n, n_samples, n_in)`, and after the last step."""
+        lag_s = self._board.options.lag_s
+        if not lag_s:
+            return volts[:, :, None].expand(-1, -1, cut.n_samples, -1), volts[:, -1]
+        ends = torch.tensor(cut.lengths, dtype=torch.float64).cumsum(0) * (period_s / TICKS)
+        left = torch.exp(-ends / lag_s).to(volts)
+        within: list[Tensor] = []
+        for target in volts.unbind(1):
+            away = (state - target)[:, None]
+            within.append(target[:, None] + away * left[: cut.n_samples, None])
+            state = target + away[:, 0] * math.exp(-float(ends[-1]) / lag_s)
+        return torch.stack(within, 1), state
