@@ -5,6 +5,9 @@ from pnnlab.physics._conductances import ConductanceLaw, Ohmic, Transistor
 from pnnlab.physics._crossbar import Crossbar, DifferentialPair, multiply
 from pnnlab.physics._detection import area_sum, bin_mean, click_probability, expected_counts, intensity
 from pnnlab.physics._diodes import Diodes
+from pnnlab.physics._hopfield import HopfieldNetwork
+from pnnlab.physics._ising import IsingMachine
+from pnnlab.physics._layered_graph import Acting, Joining, LayeredGraph
 from pnnlab.physics._medium import PhaseScreens, TransmissionMatrix
 from pnnlab.physics._memristor import (
     FlickerNoise,
@@ -20,6 +23,7 @@ from pnnlab.physics._mesh import Arrangement, InterferometerMesh
 from pnnlab.physics._mesh_fields import MeshFields, mesh_fields
 from pnnlab.physics._modulation import PhaseModulator
 from pnnlab.physics._pendulum import PendulumNetwork
+from pnnlab.physics._phase_oscillators import PhaseOscillators
 from pnnlab.physics._presets import MEMRISTOR_PRESETS, memristor_preset
 from pnnlab.physics._propagation import AngularSpectrum
 from pnnlab.physics._pulse_response import (
@@ -43,13 +47,19 @@ from pnnlab.physics._pulsed import (
     pulsed_update,
 )
 from pnnlab.physics._quantity import register_quantity
+from pnnlab.physics._relaxation import Settling, relax
 from pnnlab.physics._resistors import ResistorNetwork
 from pnnlab.physics._spiking import LeakyIntegrateFire
+from pnnlab.physics._spin_network import SpinNetwork
+from pnnlab.physics._spin_states import MOST_SPINS, SpinStates
+from pnnlab.physics._springs import SpringLoad, SpringNetwork
 from pnnlab.physics._wires import Wires, effective_conductance
 
 __all__ = [
     "MEMRISTOR_PRESETS",
+    "MOST_SPINS",
     "PULSE_PRESETS",
+    "Acting",
     "AngularSpectrum",
     "Arrangement",
     "ConductanceLaw",
@@ -59,7 +69,11 @@ __all__ = [
     "Diodes",
     "ExponentialStep",
     "FlickerNoise",
+    "HopfieldNetwork",
     "InterferometerMesh",
+    "IsingMachine",
+    "Joining",
+    "LayeredGraph",
     "LeakyIntegrateFire",
     "LinearStep",
     "Memristor",
@@ -68,6 +82,7 @@ __all__ = [
     "OscillatorNetwork",
     "PendulumNetwork",
     "PhaseModulator",
+    "PhaseOscillators",
     "PhaseScreens",
     "PowerLawDrift",
     "ProgrammedCells",
@@ -76,7 +91,12 @@ __all__ = [
     "Pulses",
     "Relaxation",
     "ResistorNetwork",
+    "Settling",
     "SoftBounds",
+    "SpinNetwork",
+    "SpinStates",
+    "SpringLoad",
+    "SpringNetwork",
     "Transistor",
     "TransmissionMatrix",
     "Wires",
@@ -100,5 +120,6 @@ __all__ = [
     "pulsed_update",
     "read_noise_std",
     "register_quantity",
+    "relax",
     "symmetry_point",
 ]
