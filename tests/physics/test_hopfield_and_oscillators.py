@@ -48,7 +48,9 @@ def test_it_rests_where_its_energy_has_no_slope(kind: str) -> None:
     state = network.relax(acting, network.start(acting)).requires_grad_()
     (down,) = torch.autograd.grad(network.energy(state, acting).sum(), state)
     assert float(down.abs().max()) < 1e-13 and float(network.force(state, acting).detach().abs().max()) < 1e-13
-    elsewhere = torch.randn_like(state).requires_grad_()
+    elsewhere = torch.randn(
+        state.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(8)
+    ).requires_grad_()
     (down,) = torch.autograd.grad(network.energy(elsewhere, acting).sum(), elsewhere)
     torch.testing.assert_close(network.force(elsewhere, acting), -down)
 
