@@ -26,6 +26,7 @@ from pnnlab.methods.cma_es import CmaEs, CmaEsOptions
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
+from pnnlab.methods.equilibrium_propagation import EquilibriumPropagation, EquilibriumPropagationOptions
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferencesOptions
 from pnnlab.methods.forward_forward import ForwardForward
@@ -72,6 +73,8 @@ __all__ = [
     "DirectFeedbackAlignment",
     "DirectRandomTargetProjection",
     "DualAdaptive",
+    "EquilibriumPropagation",
+    "EquilibriumPropagationOptions",
     "FeedbackAlignment",
     "FiniteDifferences",
     "FiniteDifferencesOptions",

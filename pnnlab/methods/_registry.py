@@ -17,6 +17,7 @@ from pnnlab.methods.cma_es import CmaEs
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
+from pnnlab.methods.equilibrium_propagation import EquilibriumPropagation
 from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences
 from pnnlab.methods.forward_forward import ForwardForward
@@ -66,6 +67,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     DirectFeedbackAlignment,
     DirectRandomTargetProjection,
     DualAdaptive,
+    EquilibriumPropagation,
     FeedbackAlignment,
     FiniteDifferences,
     ForwardForward,

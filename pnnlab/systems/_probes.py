@@ -70,10 +70,12 @@ class Equilibrium:
         y: Outputs, shape `(batch, n_out)`.
         local: Derivative of the energy with respect to each control at this state, from what is read next to it, shape
             `(batch, n_controls)`.
+        at_inputs: The same with respect to each input, shape `(batch, n_in)`; `None` where it is not read.
     """
 
     y: FloatArray
     local: FloatArray
+    at_inputs: FloatArray | None = None
 
 
 @runtime_checkable
