@@ -1,4 +1,4 @@
-"""How far a twin's gradient can be trusted: compared with finite differences that the bench itself makes.
+"""How far a gradient can be trusted, a twin's or one of physical experiments: compared with the bench's differences.
 
 The error of a twin's outputs does not tell how well training through it goes; the angle between its gradient and the
 bench's does. That angle needs no gradient of the bench: along random directions d_k the bench gives derivatives
@@ -87,13 +87,14 @@ def gradient_fidelity(
     model: nn.Module, x: Tensor, target: Tensor, loss: Callable[[Tensor, Tensor], Tensor], config: FidelityConfig, *,
     generator: torch.Generator,
 ) -> list[Agreement]:  # fmt: skip
-    """Compare every physical layer's twin with the bench, at the point where training stands.
+    """Compare the gradient of every physical layer with the bench's, at the point where training stands.
 
-    The loss of the samples is measured once and carried back through the twins, as physics-aware training does; what
-    arrives at a layer's outputs weighs them, and that weighted sum is differentiated, on the bench and in the twin.
+    That gradient is the twin's or, where the layer's rule is `ForwardRule.PHYSICAL`, that of its adjoint experiments.
+    The loss of the samples is measured once and carried back, as in training; what arrives at a layer's outputs weighs
+    them, and that weighted sum is differentiated, by the bench's finite differences and in the way that is looked at.
 
     Args:
-        model: With physical layers, all with twins.
+        model: With physical layers, all with twins or adjoints.
         x: Inputs, shape `(batch, n_in)`.
         target: What the loss compares with.
         loss: As in training.
@@ -111,10 +112,41 @@ def gradient_fidelity(
     points = _visit(model, layers, x, target, loss)
     found = []
     for number, (layer, (inputs, errors)) in enumerate(zip(layers, points, strict=True)):
+        physical = layer.rule is ForwardRule.PHYSICAL
+        gradients = adjoint_gradients(layer, inputs, errors) if physical else None
         for of in ("controls", "inputs") if config.inputs else ("controls",):
+            if gradients is not None and of not in gradients:
+                continue
             measured = measure_derivatives(layer, inputs, errors, of, config, generator=generator)
-            found.append(compare_derivatives(layer, layer.needed_twin(), measured, number=number))
+            if gradients is None:
+                found.append(compare_derivatives(layer, layer.needed_twin(), measured, number=number))
+            else:
+                found.append(_agree(layer, gradients[of], measured, number))
     return found
+
+
+@torch.no_grad()
+def adjoint_gradients(layer: PhysicalLayer, x: Tensor, errors: Tensor) -> Mapping[str, Tensor]:
+    """Return what a layer's adjoint experiments say of a weighted sum of its outputs, at its present controls.
+
+    Args:
+        layer: With an adjoint.
+        x: Inputs, shape `(batch, n_in)`.
+        errors: Weights of the outputs, shape `(batch, n_out)`.
+
+    Returns:
+        Gradients in the raw `controls`, shape `(n_controls,)`, and in the `inputs`, shape `(batch, n_in)`, where this
+        physics gives them.
+    """
+    adjoint = layer.needed_adjoint()
+    with torch.enable_grad():
+        raw = layer.raw_controls.detach().requires_grad_()
+        theta = layer.to_controls(raw)
+    _, memory = adjoint.forward(x.cpu().numpy(), theta.detach().cpu().numpy())
+    grad_x, grad_theta = adjoint.backward(memory, errors.cpu().numpy())
+    (in_raw,) = torch.autograd.grad(theta, raw, torch.as_tensor(grad_theta).to(theta).reshape(theta.shape))
+    found = {"controls": in_raw}
+    return found if grad_x is None else found | {"inputs": torch.as_tensor(grad_x).to(x)}
 
 
 @dataclass(frozen=True)
@@ -199,7 +231,11 @@ def compare_derivatives(
         gradient = torch.zeros_like(raw)
     else:
         (gradient,) = torch.autograd.grad(theta, raw, grad_theta)
-    predicted = (derivatives.directions * gradient.detach()).flatten(1).sum(1)
+    return _agree(layer, gradient.detach(), derivatives, number)
+
+
+def _agree(layer: PhysicalLayer, gradient: Tensor, derivatives: Derivatives, number: int) -> Agreement:
+    predicted = (derivatives.directions * gradient).flatten(1).sum(1)
     found = agreement(predicted, derivatives.measured)
     return Agreement(number, layer.system.name, derivatives.of, **found, shots=derivatives.shots)
 
@@ -270,7 +306,8 @@ def _visit(
 def _measuring(layers: list[PhysicalLayer]) -> Iterator[None]:
     rules = [layer.rule for layer in layers]
     for layer in layers:
-        layer.rule = ForwardRule.MEASURED
+        if layer.rule is not ForwardRule.PHYSICAL:
+            layer.rule = ForwardRule.MEASURED
     try:
         yield
     finally:

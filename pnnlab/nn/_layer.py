@@ -101,7 +101,7 @@ class PhysicalLayer(nn.Module):
             return y
         has_gradient = torch.is_grad_enabled() and (x.requires_grad or theta.requires_grad)
         if has_gradient and self.rule is ForwardRule.PHYSICAL:
-            return physical_forward(self._needed_adjoint(), x, theta)
+            return physical_forward(self.needed_adjoint(), x, theta)
         if has_gradient:
             replayed = self.rule is ForwardRule.REPLAYED
             y, shots = measured_forward(self.system, self.needed_twin(), x, theta, replayed=replayed)
@@ -113,7 +113,12 @@ class PhysicalLayer(nn.Module):
             recorder.append(shot_set(self.system, shots))
         return y
 
-    def _needed_adjoint(self) -> Adjoint:
+    def needed_adjoint(self) -> Adjoint:
+        """Return the experiments by which the bench carries errors back.
+
+        Raises:
+            CapabilityError: There are none.
+        """
         if self.adjoint is None:
             raise CapabilityError(
                 f"{self.system.name}: the bench is to carry errors back itself, but the layer has no `adjoint`; train "

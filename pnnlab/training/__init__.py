@@ -5,7 +5,9 @@ from pnnlab.training._baselines import linear_on_inputs, linear_on_physics
 from pnnlab.training._build import build_method, build_model, build_twins, fit_twins, record_training_shots
 from pnnlab.training._compare import Budget, Trial, compare, read_trials, resume_comparison
 from pnnlab.training._comparison import Comparison, Curve, MethodResult, Spread, read_comparison
+from pnnlab.training._conditions import Condition, measure_conditions
 from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe, resume_training, train
+from pnnlab.training._openings import Opening, Openings, Verdict, find_openings, measure_openings
 from pnnlab.training._profile import Profile, profile
 from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
 from pnnlab.training._section import bench_file_schema, change_recipe, check_recipes
@@ -19,6 +21,7 @@ __all__ = [
     "Budget",
     "Candidate",
     "Comparison",
+    "Condition",
     "Curve",
     "DigitsConfig",
     "IrisConfig",
@@ -26,6 +29,8 @@ __all__ = [
     "MethodResult",
     "MnistConfig",
     "NetworkConfig",
+    "Opening",
+    "Openings",
     "Outcome",
     "Profile",
     "Progress",
@@ -41,6 +46,7 @@ __all__ = [
     "TwinCheck",
     "TwinFitConfig",
     "TwinSearch",
+    "Verdict",
     "VowelsConfig",
     "Watcher",
     "bench_file_schema",
@@ -55,11 +61,14 @@ __all__ = [
     "course",
     "deploy",
     "evaluate",
+    "find_openings",
     "fit_only",
     "fit_twins",
     "linear_on_inputs",
     "linear_on_physics",
     "load_task",
+    "measure_conditions",
+    "measure_openings",
     "profile",
     "read_comparison",
     "read_recipe",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pnnlab.devices import Device, SimulatedClock
 from pnnlab.errors import CapabilityError, SetpointError
-from pnnlab.nn import Adjoint, ForwardRule, PhysicalLayer
+from pnnlab.nn import Adjoint, FidelityConfig, ForwardRule, PhysicalLayer, gradient_fidelity
 from pnnlab.systems import A, ControlRange, Facilities, FloatArray, PortSystem, PortSystemConfig, System
 from pnnlab_drivers.sim.adc import SimAdc
 from pnnlab_drivers.sim.dac import SimDac
@@ -164,6 +164,30 @@ def test_a_layer_takes_its_gradient_from_the_bench() -> None:
         assert layer.raw_controls.grad is not None
         torch.testing.assert_close(layer.raw_controls.grad, matrix.grad, rtol=1e-9, atol=1e-12)
     assert wired.n_shots == 4 * 4  # each layer once forwards and once backwards
+
+
+class Backwards(Carried):
+    """Gets the matrix the wrong way round."""
+
+    def backward(self, memory: Any, grad_y: FloatArray) -> tuple[FloatArray | None, FloatArray]:
+        grad_x, grad_theta = super().backward(memory, grad_y)
+        return grad_x, grad_theta.reshape(N, N).T.ravel()
+
+
+@pytest.mark.parametrize(("adjoint", "right"), [(Carried, True), (Backwards, False)])
+def test_a_physical_gradient_is_compared_with_differences_of_the_bench(adjoint: type[Adjoint], right: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(_layer(adjoint, system()), nn.Tanh(), _layer(adjoint, system()))
+    x, target = torch.rand(4, N, dtype=torch.float64), torch.tensor([0, 1, 1, 0])
+    config = FidelityConfig(directions=32, samples=4, step=1e-3, input_step=1e-3)
+    found = gradient_fidelity(
+        model, x, target, nn.functional.cross_entropy, config, generator=torch.Generator().manual_seed(0)
+    )
+    assert [(one.layer, one.of) for one in found] == [(k, of) for k in range(2) for of in ("controls", "inputs")]
+    for one in found:
+        exact = right or one.of == "inputs"
+        assert (one.cosine == pytest.approx(1, abs=1e-6)) == exact
+        assert one.ratio == pytest.approx(1, abs=0.5)
 
 
 def test_a_gradient_that_the_physics_does_not_give_is_refused() -> None:
