@@ -35,6 +35,7 @@ from pnnlab.methods.genetic import Genetic, GeneticOptions
 from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
+from pnnlab.methods.in_situ import InSitu, InSituOptions
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
@@ -87,6 +88,8 @@ __all__ = [
     "GreedyBooleanOptions",
     "Hybrid",
     "InSilico",
+    "InSitu",
+    "InSituOptions",
     "LayerWise",
     "LossFunction",
     "MeasuredActivations",

@@ -26,6 +26,7 @@ from pnnlab.methods.genetic import Genetic
 from pnnlab.methods.greedy_boolean import GreedyBoolean
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
+from pnnlab.methods.in_situ import InSitu
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed
@@ -76,6 +77,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     GreedyBoolean,
     Hybrid,
     InSilico,
+    InSitu,
     LayerWise,
     MeasuredActivations,
     Multiplexed,

@@ -20,6 +20,7 @@ from pnnlab.physics._memristor import (
     read_noise_std,
 )
 from pnnlab.physics._mesh import Arrangement, InterferometerMesh
+from pnnlab.physics._mesh_circuit import MeshCircuit, Taps
 from pnnlab.physics._mesh_fields import MeshFields, mesh_fields
 from pnnlab.physics._modulation import PhaseModulator
 from pnnlab.physics._pendulum import PendulumNetwork
@@ -77,6 +78,7 @@ __all__ = [
     "LeakyIntegrateFire",
     "LinearStep",
     "Memristor",
+    "MeshCircuit",
     "MeshFields",
     "Ohmic",
     "OscillatorNetwork",
@@ -97,6 +99,7 @@ __all__ = [
     "SpinStates",
     "SpringLoad",
     "SpringNetwork",
+    "Taps",
     "Transistor",
     "TransmissionMatrix",
     "Wires",

@@ -54,7 +54,8 @@ class _Optics:
             tuple((loss * part.sqrt()).expand(mesh.n_mzis) for part in ((1 + e) / 2, (1 - e) / 2))
             for e in (mesh.left_imbalance.to(dtype), mesh.right_imbalance.to(dtype))
         )
-        self.guide = (mesh.guide_loss_db.to(dtype) * DB_TO_AMPLITUDE).exp()
+        # half of a column's guides lies before the inner phase shifters, half behind them
+        self.half = (mesh.guide_loss_db.to(dtype) / 2 * DB_TO_AMPLITUDE).exp()
         ends = torch.tensor([0, *(n for _, n in mesh.columns)]).cumsum(0).tolist()
         # guides that interferometers of a column join: upper ones, lower ones; and the numbers of those interferometers
         self.columns = [
@@ -74,9 +75,9 @@ def _forward(optics: _Optics, field: Tensor, theta: Tensor, phi: Tensor, output:
         upper, lower = field[..., up] * phi[..., of], field[..., down]
         at_phi.append(upper)
         upper, lower = _coupled(optics.left, of, upper, lower)
-        upper = upper * theta[..., of]
+        upper, lower = upper * optics.half * theta[..., of], lower * optics.half
         at_theta.append(upper)
-        field = _placed(field, up, down, *_coupled(optics.right, of, upper, lower)) * optics.guide
+        field = _placed(optics, field, up, down, *_coupled(optics.right, of, upper, lower))
     out = field * output
     return MeshFields(out, torch.cat([*at_theta, *at_phi, out], -1))
 
@@ -85,19 +86,20 @@ def _backward(optics: _Optics, field: Tensor, theta: Tensor, phi: Tensor, output
     at_theta, at_phi, entered = list[Tensor](), list[Tensor](), field
     field = field * output
     for up, down, of in reversed(optics.columns):
-        field = field * optics.guide
-        upper, lower = _coupled(optics.right, of, field[..., up], field[..., down])
+        upper, lower = _coupled(optics.right, of, field[..., up] * optics.half, field[..., down] * optics.half)
         at_theta.append(upper)
         upper, lower = _coupled(optics.left, of, upper * theta[..., of], lower)
-        at_phi.append(upper)
-        field = _placed(field, up, down, upper * phi[..., of], lower)
+        at_phi.append(upper * optics.half)
+        field = _placed(optics, field, up, down, upper * phi[..., of], lower)
     inside = torch.cat([*reversed(at_theta), *reversed(at_phi), entered.expand_as(field)], -1)
     return MeshFields(field, inside)
 
 
-def _placed(field: Tensor, up: slice, down: slice, upper: Tensor, lower: Tensor) -> Tensor:
-    """Return all guides of a column: those that were joined, and those beside them."""
-    pairs = torch.stack([upper, lower], -1).flatten(-2)
-    before, behind = field[..., : up.start], field[..., down.stop :]
-    shape = pairs.shape[:-1]
-    return torch.cat([before.expand(*shape, -1), pairs, behind.expand(*shape, -1)], -1)
+def _placed(optics: _Optics, field: Tensor, up: slice, down: slice, upper: Tensor, lower: Tensor) -> Tensor:
+    """Return all guides of a column: those that were joined, at the second half of their loss, and those beside."""
+    pairs = torch.stack([upper, lower], -1).flatten(-2) * optics.half
+    beside = [
+        part.expand(*pairs.shape[:-1], -1) * optics.half**2
+        for part in (field[..., : up.start], field[..., down.stop :])
+    ]
+    return torch.cat([beside[0], pairs, beside[1]], -1)

@@ -8,6 +8,7 @@ from pnnlab.systems._array import A
 from pnnlab.systems._capability import Capability
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
+from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._port_system import PortSystem, PortSystemConfig
 from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
@@ -36,6 +37,9 @@ __all__ = [
     "FloatArray",
     "Lane",
     "Measurement",
+    "MeshConfig",
+    "MeshSystem",
+    "OpticalPorts",
     "PendingShots",
     "PortSystem",
     "PortSystemConfig",
@@ -54,7 +58,7 @@ __all__ = [
 ]
 
 _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
-    {"crossbar": CrossbarSystem, "dac-adc": DacAdc, "slm-camera": SlmCamera}
+    {"crossbar": CrossbarSystem, "dac-adc": DacAdc, "mesh": MeshSystem, "slm-camera": SlmCamera}
 )
 
 

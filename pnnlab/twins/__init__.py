@@ -5,6 +5,7 @@ from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
 from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
 from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit, predict
+from pnnlab.twins._mesh import MeshTwin, MeshTwinConfig
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
@@ -23,6 +24,8 @@ __all__ = [
     "FitConfig",
     "FitReport",
     "Interface",
+    "MeshTwin",
+    "MeshTwinConfig",
     "MlpTwin",
     "MlpTwinConfig",
     "OpticalTwin",

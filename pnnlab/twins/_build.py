@@ -10,6 +10,7 @@ from pnnlab.quantities import FrozenModel
 from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
 from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
 from pnnlab.twins._ensemble import EnsembleTwin
+from pnnlab.twins._mesh import MeshTwin, MeshTwinConfig
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
@@ -17,7 +18,9 @@ from pnnlab.twins._twin import DigitalTwin, Interface
 
 __all__ = ["EnsembleTwinConfig", "ResidualTwinConfig", "TwinConfig", "make_twin"]
 
-PhysicsConfig = Annotated[OpticalTwinConfig | CircuitTwinConfig | CrossbarTwinConfig, Field(discriminator="kind")]
+PhysicsConfig = Annotated[
+    OpticalTwinConfig | CircuitTwinConfig | CrossbarTwinConfig | MeshTwinConfig, Field(discriminator="kind")
+]
 
 
 class ResidualTwinConfig(FrozenModel):
@@ -55,6 +58,7 @@ TwinConfig = Annotated[
     OpticalTwinConfig
     | CircuitTwinConfig
     | CrossbarTwinConfig
+    | MeshTwinConfig
     | MlpTwinConfig
     | PlantTwinConfig
     | ResidualTwinConfig
@@ -66,6 +70,7 @@ TwinConfig = Annotated[
 _CLASSES: Final[Mapping[type[FrozenModel], Callable[..., Any]]] = {
     CircuitTwinConfig: CircuitTwin,
     CrossbarTwinConfig: CrossbarTwin,
+    MeshTwinConfig: MeshTwin,
     MlpTwinConfig: MlpTwin,
     OpticalTwinConfig: OpticalTwin,
     PlantTwinConfig: PlantTwin,

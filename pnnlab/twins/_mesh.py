@@ -1,0 +1,95 @@
+"""The twin of a mesh of interferometers between converters."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pnnlab.errors import TwinError
+from pnnlab.physics import Arrangement, InterferometerMesh, MeshCircuit, Taps
+from pnnlab.quantities import FrozenModel, Volts
+from pnnlab.twins._twin import DigitalTwin, Interface
+
+__all__ = ["MeshTwin", "MeshTwinConfig"]
+
+
+class MeshTwinConfig(FrozenModel):
+    """A twin of the kind `mesh` in a recipe: the chip as designed, with its deviations to learn.
+
+    Attributes:
+        ports: Guides of the mesh.
+        arrangement: See `pnnlab.physics.InterferometerMesh`.
+        taps: As in the system, so that channels have the same numbers.
+        coherent: As in the system.
+        bidirectional: As in the system.
+        two_pi_v: Voltage of a heater for a turn, by design.
+        amplitude_v: See `pnnlab.physics.MeshCircuit`.
+        diode_v: See there.
+        receiver_v: See there.
+    """
+
+    kind: Literal["mesh"] = "mesh"
+    ports: int = Field(ge=2)
+    arrangement: Arrangement = "clements"
+    taps: Taps = "none"
+    coherent: bool = False
+    bidirectional: bool = False
+    two_pi_v: Volts = Field(default=4.0, gt=0)
+    amplitude_v: Volts = Field(default=4.0, gt=0)
+    diode_v: Volts = Field(default=1.0, gt=0)
+    receiver_v: Volts = Field(default=1.0, gt=0)
+
+
+class MeshTwin(DigitalTwin):
+    """The design's chip; couplers, phases, loss, crosstalk, resistances and gains are learnable.
+
+    Args:
+        config: The design.
+        interface: The system's shapes and units; the drive is the voltage of every channel.
+        dtype: Floating type.
+
+    Raises:
+        TwinError: The system has other channels, or its interface does not tell how a drive becomes volts.
+    """
+
+    def __init__(self, config: MeshTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__(interface)
+        if interface.to_setpoints is None or interface.decode is None:
+            raise TwinError("MeshTwin: it needs to know how drives become volts; make it for a system of the kind mesh")
+        self._to_setpoints, self._decode = interface.to_setpoints, interface.decode
+        mesh = InterferometerMesh(config.ports, config.arrangement)
+        self.circuit = MeshCircuit(
+            mesh, taps=config.taps, coherent=config.coherent, bidirectional=config.bidirectional,
+            two_pi_v=config.two_pi_v, amplitude_v=config.amplitude_v, diode_v=config.diode_v,
+            receiver_v=config.receiver_v,
+        )  # fmt: skip
+        if interface.drive_shapes != ((self.circuit.n_inputs,),):
+            raise TwinError(
+                f"MeshTwin: it has {self.circuit.n_inputs} channels, the system drives {interface.drive_shapes}; make "
+                "ports, taps, coherent and bidirectional those of the system"
+            )
+        n, n_mzis, n_phases = mesh.n_ports, mesh.n_mzis, mesh.n_phases
+        _learn(
+            mesh, dtype, left_imbalance=(n_mzis,), right_imbalance=(n_mzis,), phase_error_rad=(n_phases,),
+            loss_db=(n_mzis,), crosstalk=(),
+        )  # fmt: skip
+        _learn(
+            self.circuit, dtype, two_pi_v=(n_phases,), modulator_gain=(2, n), modulator_phase_rad=(2, n),
+            receiver_gain=(2, n), diode_gain=(n,),
+        )  # fmt: skip
+
+    def forward(self, *drive: Tensor) -> Tensor:
+        """See `DigitalTwin.forward`."""
+        self.check(*drive)
+        (volts,) = self._to_setpoints(*drive)
+        outputs: Tensor = self._decode(self.circuit(volts))
+        return outputs
+
+
+def _learn(owner: nn.Module, dtype: torch.dtype, **shapes: tuple[int, ...]) -> None:
+    """Make quantities of a module learnable, each element by itself."""
+    for name, shape in shapes.items():
+        value = getattr(owner, name).to(dtype).expand(shape).clone()
+        delattr(owner, name)
+        owner.register_parameter(name, nn.Parameter(value))
