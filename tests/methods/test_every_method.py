@@ -16,6 +16,8 @@ from pnnlab.training import Progress, Recipe, Task, Trainer, build_method, build
 
 DATA = Path(__file__).parents[1] / "data"
 BENCHES = [DATA / f"{name}.yaml" for name in ("small", "small_circuit", "small_crossbar")]
+PHYSICAL = [DATA / "small_mesh.yaml"]
+"""On these only methods train that need more of the physics than a forward pass."""
 SLOW = BENCHES[1]
 """Not trained again from a checkpoint: whether shots of a batch may differ in their controls, the two others show."""
 EPOCHS, STOP = 2, 3
@@ -85,8 +87,12 @@ def numbers(trainer: Trainer) -> list[Tensor]:
     return [value.clone() for value in trainer.model.state_dict().values()]
 
 
-@pytest.mark.parametrize("file", BENCHES, ids=lambda file: file.stem)
-@pytest.mark.parametrize("method", known_methods())
+CASES = [(method, file) for method in known_methods() for file in BENCHES] + [
+    (method, file) for method in known_methods() for file in PHYSICAL if find_method(method).needs
+]
+
+
+@pytest.mark.parametrize(("method", "file"), CASES, ids=lambda part: getattr(part, "stem", part))
 def test_it_trains_counts_its_shots_predicts_and_resumes_to_the_same_numbers(method: str, file: Path) -> None:
     with Bench.from_file(file) as bench:
         whole = begun(bench, method, diary := Diary(), epochs=1 if file == SLOW else EPOCHS)
