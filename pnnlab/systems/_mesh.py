@@ -250,8 +250,9 @@ class MeshSystem(PortSystem):
     def entering(self, x: FloatArray) -> ComplexArray:
         """See `OpticalPorts.entering`."""
         entering: ComplexArray = x + 0j if self.config.inputs == "amplitudes" else _joined_parts(x)
-        constant = np.ones((len(x), self.config.references), entering.dtype)
-        return self.config.input_amplitude * np.concatenate([entering, constant], -1)
+        light: ComplexArray = np.pad(entering, ((0, 0), (0, self.config.references)), constant_values=1)
+        light *= self.config.input_amplitude
+        return light
 
     def error_field(self, out: ComplexArray, grad_y: FloatArray) -> ComplexArray:
         """See `OpticalPorts.error_field`."""
