@@ -40,6 +40,7 @@ from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.nes import Nes, NesOptions
+from pnnlab.methods.node_perturbation import NodePerturbation, NodePerturbationOptions
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
 from pnnlab.methods.parameter_shift import ParameterShift, ParameterShiftOptions
@@ -98,6 +99,8 @@ __all__ = [
     "MultiplexedOptions",
     "Nes",
     "NesOptions",
+    "NodePerturbation",
+    "NodePerturbationOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
     "ParameterShift",

@@ -31,6 +31,7 @@ from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.nes import Nes
+from pnnlab.methods.node_perturbation import NodePerturbation
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
 from pnnlab.methods.parameter_shift import ParameterShift
@@ -82,6 +83,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     MeasuredActivations,
     Multiplexed,
     Nes,
+    NodePerturbation,
     NoiseInjection,
     OnlinePhysicsAware,
     ParameterShift,
