@@ -40,7 +40,6 @@ from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.nes import Nes, NesOptions
-from pnnlab.methods.node_perturbation import NodePerturbation, NodePerturbationOptions
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
 from pnnlab.methods.parameter_shift import ParameterShift, ParameterShiftOptions
@@ -56,6 +55,8 @@ from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.random_direction import RandomDirection, RandomDirectionOptions
 from pnnlab.methods.reservoir import Reservoir, ReservoirOptions
 from pnnlab.methods.robust_in_silico import RobustInSilico
+from pnnlab.methods.scattering_backpropagation import ScatteringBackpropagation, ScatteringBackpropagationOptions
+from pnnlab.methods.scattering_gradient import ScatteringGradient, ScatteringGradientOptions
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
 from pnnlab.methods.simulated_annealing import SimulatedAnnealing, SimulatedAnnealingOptions
@@ -99,8 +100,6 @@ __all__ = [
     "MultiplexedOptions",
     "Nes",
     "NesOptions",
-    "NodePerturbation",
-    "NodePerturbationOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
     "ParameterShift",
@@ -123,6 +122,10 @@ __all__ = [
     "Reservoir",
     "ReservoirOptions",
     "RobustInSilico",
+    "ScatteringBackpropagation",
+    "ScatteringBackpropagationOptions",
+    "ScatteringGradient",
+    "ScatteringGradientOptions",
     "Setting",
     "SharpnessAware",
     "SignSymmetric",

@@ -31,7 +31,6 @@ from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.nes import Nes
-from pnnlab.methods.node_perturbation import NodePerturbation
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
 from pnnlab.methods.parameter_shift import ParameterShift
@@ -47,6 +46,8 @@ from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.random_direction import RandomDirection
 from pnnlab.methods.reservoir import Reservoir
 from pnnlab.methods.robust_in_silico import RobustInSilico
+from pnnlab.methods.scattering_backpropagation import ScatteringBackpropagation
+from pnnlab.methods.scattering_gradient import ScatteringGradient
 from pnnlab.methods.sharpness_aware import SharpnessAware
 from pnnlab.methods.sign_symmetric import SignSymmetric
 from pnnlab.methods.simulated_annealing import SimulatedAnnealing
@@ -83,7 +84,6 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     MeasuredActivations,
     Multiplexed,
     Nes,
-    NodePerturbation,
     NoiseInjection,
     OnlinePhysicsAware,
     ParameterShift,
@@ -99,6 +99,8 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     RandomDirection,
     Reservoir,
     RobustInSilico,
+    ScatteringBackpropagation,
+    ScatteringGradient,
     SharpnessAware,
     SignSymmetric,
     SimulatedAnnealing,

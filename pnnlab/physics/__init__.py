@@ -22,6 +22,8 @@ from pnnlab.physics._memristor import (
 from pnnlab.physics._mesh import Arrangement, InterferometerMesh
 from pnnlab.physics._mesh_circuit import MeshCircuit, Taps
 from pnnlab.physics._mesh_fields import MeshFields, mesh_fields
+from pnnlab.physics._modes import CoupledModes
+from pnnlab.physics._modes_design import ModePairs, ModesDesign, TunedModes
 from pnnlab.physics._modulation import PhaseModulator
 from pnnlab.physics._pendulum import PendulumNetwork
 from pnnlab.physics._phase_oscillators import PhaseOscillators
@@ -54,21 +56,33 @@ from pnnlab.physics._spiking import LeakyIntegrateFire
 from pnnlab.physics._spin_network import SpinNetwork
 from pnnlab.physics._spin_states import MOST_SPINS, SpinStates
 from pnnlab.physics._springs import SpringLoad, SpringNetwork
+from pnnlab.physics._wave_medium import (
+    AcousticCavity,
+    DelayLine,
+    FeedbackMedium,
+    NodeFunction,
+    PortedMedium,
+    node_function,
+)
 from pnnlab.physics._wires import Wires, effective_conductance
 
 __all__ = [
     "MEMRISTOR_PRESETS",
     "MOST_SPINS",
     "PULSE_PRESETS",
+    "AcousticCavity",
     "Acting",
     "AngularSpectrum",
     "Arrangement",
     "ConductanceLaw",
     "ConstantStep",
+    "CoupledModes",
     "Crossbar",
+    "DelayLine",
     "DifferentialPair",
     "Diodes",
     "ExponentialStep",
+    "FeedbackMedium",
     "FlickerNoise",
     "HopfieldNetwork",
     "InterferometerMesh",
@@ -80,12 +94,16 @@ __all__ = [
     "Memristor",
     "MeshCircuit",
     "MeshFields",
+    "ModePairs",
+    "ModesDesign",
+    "NodeFunction",
     "Ohmic",
     "OscillatorNetwork",
     "PendulumNetwork",
     "PhaseModulator",
     "PhaseOscillators",
     "PhaseScreens",
+    "PortedMedium",
     "PowerLawDrift",
     "ProgrammedCells",
     "PulseResponse",
@@ -102,6 +120,7 @@ __all__ = [
     "Taps",
     "Transistor",
     "TransmissionMatrix",
+    "TunedModes",
     "Wires",
     "apply_pulses",
     "area_sum",
@@ -118,6 +137,7 @@ __all__ = [
     "memristor_preset",
     "mesh_fields",
     "multiply",
+    "node_function",
     "program",
     "pulse_preset",
     "pulsed_update",

@@ -9,8 +9,10 @@ from pnnlab.systems._capability import Capability
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
 from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
+from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
 from pnnlab.systems._port_system import PortSystem, PortSystemConfig
 from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side
+from pnnlab.systems._resonators import KerrModes, KerrModesConfig, Resonators, ResonatorsConfig
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
 from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
@@ -35,15 +37,21 @@ __all__ = [
     "Facilities",
     "FieldReading",
     "FloatArray",
+    "KerrModes",
+    "KerrModesConfig",
     "Lane",
     "Measurement",
     "MeshConfig",
     "MeshSystem",
+    "ModeNetwork",
+    "ModeNetworkConfig",
     "OpticalPorts",
     "PendingShots",
     "PortSystem",
     "PortSystemConfig",
     "Relaxes",
+    "Resonators",
+    "ResonatorsConfig",
     "Setpoints",
     "Shots",
     "Side",
@@ -58,7 +66,14 @@ __all__ = [
 ]
 
 _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
-    {"crossbar": CrossbarSystem, "dac-adc": DacAdc, "mesh": MeshSystem, "slm-camera": SlmCamera}
+    {
+        "crossbar": CrossbarSystem,
+        "dac-adc": DacAdc,
+        "kerr-modes": KerrModes,
+        "mesh": MeshSystem,
+        "resonators": Resonators,
+        "slm-camera": SlmCamera,
+    }
 )
 
 

@@ -25,7 +25,7 @@ __all__ = ["Budget", "Trial", "compare", "read_trials", "resume_comparison"]
 
 _TRIALS: Final = "trials.json"
 _POINTS: Final = 20
-"""Validations in the course of a training, if nothing else is asked for."""
+"""Validations in the course of a training, and so points of its curve."""
 _PROBES: Final = 2
 """Steps from which the shots of a step are told."""
 
@@ -85,7 +85,7 @@ OnTrial = Callable[[int, int, Trial], None]
 def compare(
     bench_file: Path, recipe_name: str | None, *, methods: Sequence[str], seeds: Sequence[int],
     budgets: Sequence[Budget], sweeps: Mapping[str, Sequence[float]] | None = None,
-    changes: Mapping[str, object] | None = None, points: int = _POINTS,
+    changes: Mapping[str, object] | None = None,
     root: Path = Path("runs"), jobs: int = 1,
     on_trial: OnTrial | None = None,
 ) -> Path:  # fmt: skip
@@ -102,8 +102,6 @@ def compare(
         sweeps: Factors by imperfection (`mismatch`, `noise`, `drift`) of a simulated bench: every method is trained for
             each of them too, within the first budget.
         changes: Keys of the recipe to replace.
-        points: Validations in the course of each training, and so points of its curve, and looks at the exact gradient
-            where the bench can tell it. Their shots are within the budget.
         root: Folder of all runs.
         jobs: Trainings at a time, on a simulated bench; a real one is one bench.
         on_trial: Told each trial that is done.
@@ -125,7 +123,7 @@ def compare(
         for factor in factors
     }
     plan: dict[str, Any] = {
-        "recipe_name": name, "changes": dict(changes or {}), "bench_file": str(bench_file.resolve()), "points": points,
+        "recipe_name": name, "changes": dict(changes or {}), "bench_file": str(bench_file.resolve()),
     }  # fmt: skip
     run = Run.create(
         root, f"{name} compare", kind="compare", bench_file=bench_file, configuration=plan,
@@ -133,7 +131,7 @@ def compare(
     )  # fmt: skip
     for (kind, factor), text in scaled.items():
         _scaled_file(run.path, kind, factor).write_text(text, encoding="utf-8")
-    pairs = [(method, seed) for seed in seeds for method in methods]  # what is stopped half-way has tried every method
+    pairs = [(method, seed) for method in methods for seed in seeds]
     trials = [Trial(method, seed, budget) for budget in budgets for method, seed in pairs]
     trials += [Trial(method, seed, budgets[0], kind, factor) for kind, factor in scaled for method, seed in pairs]
     return _execute(run, trials, jobs, on_trial)
@@ -223,16 +221,15 @@ def _train(bench_file: Path, plan: Mapping[str, Any], trial: Trial, folder: Path
     changes = {**plan["changes"], "method": trial.method, "seed": trial.seed}
     changes |= {"budget_shots": trial.budget.shots, "budget_time_s": trial.budget.time_s, "patience": None}
     recipe = Recipe.model_validate(recipe.model_dump() | changes)
-    points = int(plan.get("points", _POINTS))
-    n_steps = _steps_within(bench, recipe, points)
+    n_steps = _steps_within(bench, recipe)
     epochs = max(recipe.epochs, n_steps)  # steps decide
-    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": max(1, n_steps // points)}
+    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": max(1, n_steps // _POINTS)}
     if isinstance(bench.clock, SimulatedClock):
-        changes["align_every"] = max(1, n_steps // points)
+        changes["align_every"] = max(1, n_steps // _POINTS)
     return train(bench_file, name, changes=changes, root=folder, watcher=Watcher())
 
 
-def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
+def _steps_within(bench: Bench, recipe: Recipe) -> int:
     """Return how many steps the budget allows, from what a few steps and a validation cost on this bench.
 
     Methods that take no shots while they train make the recipe's own epochs.
@@ -255,16 +252,16 @@ def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
         return own
     shots, time_s = recipe.budget_shots, recipe.budget_time_s
     if shots is not None:
-        return _fitting(shots - fitting, step, look, points)
+        return _fitting(shots - fitting, step, look)
     if time_s is not None:
-        return _fitting(time_s - fitting * step_s / step, step_s, look_s, points)
+        return _fitting(time_s - fitting * step_s / step, step_s, look_s)
     return own
 
 
-def _fitting(budget: float, step: float, look: float, points: int) -> int:
-    """Return how many steps fit into a budget with some validations, or with one a step where steps are few."""
+def _fitting(budget: float, step: float, look: float) -> int:
+    """Return how many steps fit into a budget with `_POINTS` validations, or with one a step where steps are few."""
     few = budget / (step + look)
-    return max(1, int(few if few < points else (budget - points * look) / step))
+    return max(1, int(few if few < _POINTS else (budget - _POINTS * look) / step))
 
 
 def _scaled_file(path: Path, kind: str, factor: float) -> Path:

@@ -57,6 +57,10 @@ class StaticBoard(Board):
             Volts, shape `(batch, n_outputs)`.
         """
 
+    def respond_live(self, volts: Tensor) -> Tensor:
+        """Return the settled readings of one run, with what fluctuates inside the physics; `respond` without."""
+        return self.respond(volts)
+
 
 class _Lagging:
     """A static board behind inputs that follow with one time constant."""
@@ -71,7 +75,7 @@ class _Lagging:
         n_steps = len(rows)
         if not cut.n_samples:
             return volts.new_empty(n_steps, 0, self._board.n_outputs)
-        samples: Tensor = self._board.respond(met[0].flatten(0, 1)).unflatten(0, (n_steps, cut.n_samples))
+        samples: Tensor = self._board.respond_live(met[0].flatten(0, 1)).unflatten(0, (n_steps, cut.n_samples))
         return samples
 
     def from_rest(self, volts: Tensor, cut: Cut, period_s: float) -> Tensor:
