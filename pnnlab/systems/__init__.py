@@ -12,6 +12,8 @@ from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
 from pnnlab.systems._port_system import PortSystem, PortSystemConfig
 from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side
+from pnnlab.systems._resistor_copies import ResistorCopiesConfig, ResistorCopiesSystem
+from pnnlab.systems._resistor_network import ResistorNetworkConfig, ResistorNetworkSystem
 from pnnlab.systems._resonators import KerrModes, KerrModesConfig, Resonators, ResonatorsConfig
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
@@ -50,6 +52,10 @@ __all__ = [
     "PortSystem",
     "PortSystemConfig",
     "Relaxes",
+    "ResistorCopiesConfig",
+    "ResistorCopiesSystem",
+    "ResistorNetworkConfig",
+    "ResistorNetworkSystem",
     "Resonators",
     "ResonatorsConfig",
     "Setpoints",
@@ -72,6 +78,8 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
         "kerr-modes": KerrModes,
         "mesh": MeshSystem,
         "resonators": Resonators,
+        "resistor-copies": ResistorCopiesSystem,
+        "resistor-network": ResistorNetworkSystem,
         "slm-camera": SlmCamera,
     }
 )
