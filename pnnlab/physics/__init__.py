@@ -7,7 +7,7 @@ from pnnlab.physics._detection import area_sum, bin_mean, click_probability, exp
 from pnnlab.physics._diodes import Diodes
 from pnnlab.physics._hopfield import HopfieldNetwork
 from pnnlab.physics._ising import IsingMachine
-from pnnlab.physics._layered_graph import Acting, Joining, LayeredGraph
+from pnnlab.physics._layered_graph import Acting, Joining, LayeredGraph, Softness
 from pnnlab.physics._medium import PhaseScreens, TransmissionMatrix
 from pnnlab.physics._memristor import (
     FlickerNoise,
@@ -113,6 +113,7 @@ __all__ = [
     "ResistorNetwork",
     "Settling",
     "SoftBounds",
+    "Softness",
     "SpinNetwork",
     "SpinStates",
     "SpringLoad",

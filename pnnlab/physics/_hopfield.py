@@ -17,30 +17,42 @@ class HopfieldNetwork(nn.Module):
     Front. Comput. Neurosci. 11, 24). Couplings that differ in their two directions leave no energy: each unit then
     feels `w_ij (1 + skew_ij)`, and equilibrium propagation is no longer exact.
 
+    Couplings and biases may be physical, too, each drawn to its knob u by a spring, (u - w)^2 / (2 compliance): at rest
+    they have given way to w_ij = u_ij + compliance r(s_i) r(s_j), which is inserted here (`softness`).
+
     Args:
         skew: Antisymmetric relative deviation of the couplings between free units, shape `(n_free, n_free)`; 0 for the
             network that has an energy.
         settling: How long it settles.
+        compliance: See above; 0 for couplings that hold.
     """
 
     skew: Tensor
 
-    def __init__(self, skew: Tensor, settling: Settling | None = None) -> None:
+    def __init__(self, skew: Tensor, settling: Settling | None = None, *, compliance: float = 0.0) -> None:
         super().__init__()
         register_quantity(self, "skew", skew)
         self.settling = Settling() if settling is None else settling
+        self.compliance = compliance
 
     def force(self, state: Tensor, acting: Acting) -> Tensor:
         """Return ds/dt, shape `(batch, n_free)`."""
         value = state.tanh()
         field = acting.field + ((acting.coupling * (1 + self.skew)) @ value.unsqueeze(-1)).squeeze(-1)
+        if self.compliance and acting.softness is not None:
+            field = field + self.compliance * value * acting.softness.met(value)
         return (1 - value**2) * field - state
 
     def energy(self, state: Tensor, acting: Acting) -> Tensor:
         """Return E up to the inputs' own part, shape `(batch,)`."""
         value = state.tanh()
         pairs = (value * (acting.coupling @ value.unsqueeze(-1)).squeeze(-1)).sum(-1) / 2
-        return (state**2).sum(-1) / 2 - pairs - (acting.field * value).sum(-1)
+        held = (state**2).sum(-1) / 2 - pairs - (acting.field * value).sum(-1)
+        if self.compliance and acting.softness is not None:
+            squares, softness = value**2, acting.softness
+            given = (squares * softness.held).sum(-1) + (squares * (squares @ softness.joined)).sum(-1) / 2
+            return held - self.compliance / 2 * given
+        return held
 
     def start(self, acting: Acting) -> Tensor:
         """Return the state of units that are switched off."""

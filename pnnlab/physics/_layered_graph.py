@@ -1,17 +1,35 @@
 """Nodes in layers, joined in pairs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Acting", "Joining", "LayeredGraph"]
+__all__ = ["Acting", "Joining", "LayeredGraph", "Softness"]
 
 Joining = Literal["neighbours", "all"]
 """Which pairs are joined: nodes of neighbouring layers, or all but pairs of two inputs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Softness:
+    """Which products of values act on couplings and biases that give way.
+
+    Attributes:
+        joined: 1 where two free nodes are joined, else 0, shape `(n_free, n_free)`.
+        held: For each free node, the sum of the squares of the inputs that are joined to it, and 1 for its bias, shape
+            `(batch, n_free)`.
+    """
+
+    joined: Tensor
+    held: Tensor
+
+    def met(self, value: Tensor) -> Tensor:
+        """Return the sum of the squares of all values that are joined to each free node, shape `(batch, n_free)`."""
+        return self.held + value**2 @ self.joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +39,18 @@ class Acting:
     Attributes:
         field: On each free node, shape `(batch, n_free)`.
         coupling: Between free nodes, symmetric with a zero diagonal, shape `(n_free, n_free)` or with the batch first.
+        softness: What acts back on couplings, where they can give way.
     """
 
     field: Tensor
     coupling: Tensor
+    softness: Softness | None = None
 
     def nudged(self, nudge: Tensor) -> "Acting":
         """Return the same with a force added to the field of the last nodes, shape `(batch, n_outputs)`."""
         n_free = self.field.shape[-1]
-        return Acting(self.field + torch.nn.functional.pad(nudge, (n_free - nudge.shape[-1], 0)), self.coupling)
+        field = self.field + torch.nn.functional.pad(nudge, (n_free - nudge.shape[-1], 0))
+        return replace(self, field=field)
 
 
 class LayeredGraph:
@@ -90,7 +111,8 @@ class LayeredGraph:
             couplings: One a pair, shape `(n_pairs,)` or `(batch, n_pairs)`.
             biases: Field on each free node, shape `(n_free,)` or `(batch, n_free)`.
         """
-        whole = self.matrix(couplings)
-        from_inputs = whole[..., self.n_inputs :, : self.n_inputs]
-        field = (from_inputs @ inputs.unsqueeze(-1)).squeeze(-1) + biases
-        return Acting(field, whole[..., self.n_inputs :, self.n_inputs :])
+        whole, n = self.matrix(couplings), self.n_inputs
+        field = (whole[..., n:, :n] @ inputs.unsqueeze(-1)).squeeze(-1) + biases
+        joined = self.matrix(torch.ones(self.n_pairs, dtype=inputs.dtype, device=inputs.device))
+        softness = Softness(joined[n:, n:], inputs**2 @ joined[:n, n:] + 1)
+        return Acting(field, whole[..., n:, n:], softness)

@@ -54,7 +54,7 @@ def relax(force: Force, start: Tensor, settling: Settling, generator: torch.Gene
         force: Velocity of a state.
         start: Where it begins, shape `(batch, n)`.
         settling: See `Settling`.
-        generator: Source of the noise.
+        generator: Source of the noise; without one there is none.
 
     Returns:
         The state, shape `(batch, n)`.
@@ -66,7 +66,7 @@ def relax(force: Force, start: Tensor, settling: Settling, generator: torch.Gene
     step = settling.duration / n_steps
     for _ in range(n_steps):
         state = state + step * force(state)
-        if settling.noise:
+        if settling.noise and generator is not None:
             kicks = torch.empty_like(state).normal_(0.0, math.sqrt(2 * settling.noise * step), generator=generator)
             state = state + kicks
     return state

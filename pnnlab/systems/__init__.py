@@ -6,17 +6,20 @@ from typing import Final
 
 from pnnlab.systems._array import A
 from pnnlab.systems._capability import Capability
+from pnnlab.systems._coupled_nodes import CoupledNodes, CoupledNodesConfig
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
+from pnnlab.systems._hopfield import Hopfield, HopfieldConfig
 from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
+from pnnlab.systems._oscillators import Oscillators, OscillatorsConfig
 from pnnlab.systems._port_system import PortSystem, PortSystemConfig
-from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side
-from pnnlab.systems._resistor_copies import ResistorCopiesConfig, ResistorCopiesSystem
-from pnnlab.systems._resistor_network import ResistorNetworkConfig, ResistorNetworkSystem
+from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side, YieldsControls
 from pnnlab.systems._resonators import KerrModes, KerrModesConfig, Resonators, ResonatorsConfig
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
+from pnnlab.systems._spins import AnnealedSpins, AnnealedSpinsConfig, QuantumSpins, QuantumSpinsConfig
+from pnnlab.systems._springs import Springs, SpringsConfig
 from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, SystemConfig
 from pnnlab.systems._thread import DeviceThread
 from pnnlab.systems._timing import DATA_SHEET, Timing
@@ -25,9 +28,13 @@ from pnnlab.systems._trace import Lane, Span, Trace
 __all__ = [
     "DATA_SHEET",
     "A",
+    "AnnealedSpins",
+    "AnnealedSpinsConfig",
     "Capability",
     "CarriesFields",
     "ControlRange",
+    "CoupledNodes",
+    "CoupledNodesConfig",
     "CrossbarSystem",
     "CrossbarSystemConfig",
     "DacAdc",
@@ -39,6 +46,8 @@ __all__ = [
     "Facilities",
     "FieldReading",
     "FloatArray",
+    "Hopfield",
+    "HopfieldConfig",
     "KerrModes",
     "KerrModesConfig",
     "Lane",
@@ -48,14 +57,14 @@ __all__ = [
     "ModeNetwork",
     "ModeNetworkConfig",
     "OpticalPorts",
+    "Oscillators",
+    "OscillatorsConfig",
     "PendingShots",
     "PortSystem",
     "PortSystemConfig",
+    "QuantumSpins",
+    "QuantumSpinsConfig",
     "Relaxes",
-    "ResistorCopiesConfig",
-    "ResistorCopiesSystem",
-    "ResistorNetworkConfig",
-    "ResistorNetworkSystem",
     "Resonators",
     "ResonatorsConfig",
     "Setpoints",
@@ -64,10 +73,13 @@ __all__ = [
     "SlmCamera",
     "SlmCameraConfig",
     "Span",
+    "Springs",
+    "SpringsConfig",
     "System",
     "SystemConfig",
     "Timing",
     "Trace",
+    "YieldsControls",
     "system_kinds",
 ]
 
@@ -75,12 +87,15 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
     {
         "crossbar": CrossbarSystem,
         "dac-adc": DacAdc,
+        "hopfield": Hopfield,
+        "ising": AnnealedSpins,
         "kerr-modes": KerrModes,
         "mesh": MeshSystem,
+        "oscillators": Oscillators,
         "resonators": Resonators,
-        "resistor-copies": ResistorCopiesSystem,
-        "resistor-network": ResistorNetworkSystem,
         "slm-camera": SlmCamera,
+        "spins": QuantumSpins,
+        "springs": Springs,
     }
 )
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from pnnlab.systems._shots import FloatArray
 
-__all__ = ["CarriesFields", "Echo", "Echoes", "Equilibrium", "FieldReading", "Relaxes", "Side"]
+__all__ = ["CarriesFields", "Echo", "Echoes", "Equilibrium", "FieldReading", "Relaxes", "Side", "YieldsControls"]
 
 ComplexArray = npt.NDArray[np.complexfloating]
 
@@ -95,6 +95,34 @@ class Relaxes(Protocol):
 
         Raises:
             SetpointError: Wrong shape, outside what the system can make, or nudge and clamp at once; nothing was sent.
+        """
+        ...
+
+
+@runtime_checkable
+class YieldsControls(Protocol):
+    """A system whose controls θ are physical: each is drawn to its knob u by a spring, (u - θ)² / (2 softness)."""
+
+    @property
+    def softness(self) -> FloatArray:
+        """Return by how much each control gives way to a force of 1 in the units of `relax`, shape `(n_controls,)`."""
+        ...
+
+    def rest(
+        self, x: FloatArray, knobs: FloatArray, *, nudge: FloatArray | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Let system and controls come to rest, one shot a row.
+
+        Args:
+            x: Inputs, shape `(batch, n_in)`.
+            knobs: u, shape `(n_controls,)` or `(batch, n_controls)`, each from 0 to 1.
+            nudge: Force on the outputs, as in `Relaxes.relax`.
+
+        Returns:
+            Outputs, shape `(batch, n_out)`, and where the controls rest, shape `(batch, n_controls)`.
+
+        Raises:
+            SetpointError: As in `Relaxes.relax`.
         """
         ...
 
