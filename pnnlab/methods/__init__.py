@@ -31,8 +31,10 @@ from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferencesOptions
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.forward_gradient import ForwardGradient, ForwardGradientOptions
+from pnnlab.methods.fully_forward import FullyForward, FullyForwardOptions
 from pnnlab.methods.genetic import Genetic, GeneticOptions
 from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
+from pnnlab.methods.hamiltonian_echo import HamiltonianEcho, HamiltonianEchoOptions
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu, InSituOptions
@@ -53,6 +55,7 @@ from pnnlab.methods.policy_gradient import PolicyGradient, PolicyGradientOptions
 from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.random_direction import RandomDirection, RandomDirectionOptions
+from pnnlab.methods.recurrent_hamiltonian_echo import RecurrentHamiltonianEcho, RecurrentHamiltonianEchoOptions
 from pnnlab.methods.reservoir import Reservoir, ReservoirOptions
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.scattering_backpropagation import ScatteringBackpropagation, ScatteringBackpropagationOptions
@@ -84,10 +87,14 @@ __all__ = [
     "ForwardForward",
     "ForwardGradient",
     "ForwardGradientOptions",
+    "FullyForward",
+    "FullyForwardOptions",
     "Genetic",
     "GeneticOptions",
     "GreedyBoolean",
     "GreedyBooleanOptions",
+    "HamiltonianEcho",
+    "HamiltonianEchoOptions",
     "Hybrid",
     "InSilico",
     "InSitu",
@@ -119,6 +126,8 @@ __all__ = [
     "QuantisationAware",
     "RandomDirection",
     "RandomDirectionOptions",
+    "RecurrentHamiltonianEcho",
+    "RecurrentHamiltonianEchoOptions",
     "Reservoir",
     "ReservoirOptions",
     "RobustInSilico",

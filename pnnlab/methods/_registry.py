@@ -22,8 +22,10 @@ from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.forward_gradient import ForwardGradient
+from pnnlab.methods.fully_forward import FullyForward
 from pnnlab.methods.genetic import Genetic
 from pnnlab.methods.greedy_boolean import GreedyBoolean
+from pnnlab.methods.hamiltonian_echo import HamiltonianEcho
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu
@@ -44,6 +46,7 @@ from pnnlab.methods.policy_gradient import PolicyGradient
 from pnnlab.methods.predictive_coding import PredictiveCoding
 from pnnlab.methods.quantisation_aware import QuantisationAware
 from pnnlab.methods.random_direction import RandomDirection
+from pnnlab.methods.recurrent_hamiltonian_echo import RecurrentHamiltonianEcho
 from pnnlab.methods.reservoir import Reservoir
 from pnnlab.methods.robust_in_silico import RobustInSilico
 from pnnlab.methods.scattering_backpropagation import ScatteringBackpropagation
@@ -75,8 +78,10 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     FiniteDifferences,
     ForwardForward,
     ForwardGradient,
+    FullyForward,
     Genetic,
     GreedyBoolean,
+    HamiltonianEcho,
     Hybrid,
     InSilico,
     InSitu,
@@ -97,6 +102,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     PredictiveCoding,
     QuantisationAware,
     RandomDirection,
+    RecurrentHamiltonianEcho,
     Reservoir,
     RobustInSilico,
     ScatteringBackpropagation,

@@ -4,7 +4,9 @@ from pnnlab.physics._circuit import OscillatorNetwork
 from pnnlab.physics._conductances import ConductanceLaw, Ohmic, Transistor
 from pnnlab.physics._crossbar import Crossbar, DifferentialPair, multiply
 from pnnlab.physics._detection import area_sum, bin_mean, click_probability, expected_counts, intensity
+from pnnlab.physics._diffractive import DiffractiveStack, StackFields
 from pnnlab.physics._diodes import Diodes
+from pnnlab.physics._echo_lattice import Echoed, EchoLattice
 from pnnlab.physics._hopfield import HopfieldNetwork
 from pnnlab.physics._ising import IsingMachine
 from pnnlab.physics._layered_graph import Acting, Joining, LayeredGraph, Softness
@@ -80,7 +82,10 @@ __all__ = [
     "Crossbar",
     "DelayLine",
     "DifferentialPair",
+    "DiffractiveStack",
     "Diodes",
+    "EchoLattice",
+    "Echoed",
     "ExponentialStep",
     "FeedbackMedium",
     "FlickerNoise",
@@ -118,6 +123,7 @@ __all__ = [
     "SpinStates",
     "SpringLoad",
     "SpringNetwork",
+    "StackFields",
     "Taps",
     "Transistor",
     "TransmissionMatrix",

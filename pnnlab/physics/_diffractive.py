@@ -33,10 +33,10 @@ class DiffractiveStack(nn.Module):
     """Phase masks one behind the other, a space before, between and behind them: `n_masks + 1` spaces.
 
     Light from the input side passes space, mask, space, ..., mask, space: `u -> T_L P_L ... T_1 P_1 T_0 u` with
-    `P = diag(exp(i phi))`. Light from the output side passes the same backwards; through a reciprocal space it is carried
-    by the transpose of T. Two mirror symmetries make the forward direction as good as the backward one (fully forward
-    mode, Xue et al. 2024, Nature 632, 280): each T equals its transpose, and spaces at equal distance from the ends are
-    equal.
+    `P = diag(exp(i phi))`. Light from the output side passes the same backwards; through a reciprocal space it is
+    carried by the transpose of T. Two mirror symmetries make the forward direction as good as the backward one (fully
+    forward mode, Xue et al. 2024, Nature 632, 280): each T equals its transpose, and spaces at equal distance from the
+    ends are equal.
 
     Args:
         spaces: T of each space, complex, shape `(n_masks + 1, n_pixels, n_pixels)`.
@@ -52,8 +52,8 @@ class DiffractiveStack(nn.Module):
         super().__init__()
         if spaces.ndim != 3 or spaces.shape[1] != spaces.shape[2] or len(spaces) < 2 or not spaces.is_complex():
             raise ValueError(
-                f"diffractive stack: spaces are {spaces.dtype} of shape {tuple(spaces.shape)}, expected a complex array "
-                "of shape (n_masks + 1, n_pixels, n_pixels)"
+                f"diffractive stack: spaces are {spaces.dtype} of shape {tuple(spaces.shape)}, expected a complex "
+                "array of shape (n_masks + 1, n_pixels, n_pixels)"
             )
         register_quantity(self, "spaces", spaces)
         if spaces_back is None:
@@ -74,8 +74,8 @@ class DiffractiveStack(nn.Module):
             pitch_m: Pixel pitch.
             wavelength_m: Wavelength.
             distance_m: Length of each space.
-            shift_px: By how much the plane behind each space lies beside the one before, in pixels along `(y, x)`, shape
-                `(n_masks + 1, 2)`; none if `None`. A shifted space is reciprocal, but no longer its own transpose.
+            shift_px: By how much the plane behind each space lies beside the one before, in pixels along `(y, x)`,
+                shape `(n_masks + 1, 2)`; none if `None`. A shifted space is reciprocal, but not its own transpose.
             dtype: Complex type of the matrices.
         """
         n = math.prod(shape)

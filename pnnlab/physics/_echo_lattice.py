@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pnnlab.physics._detection import intensity
 from pnnlab.physics._quantity import Derived, QuantityLike, register_quantity
 
-__all__ = ["Echoed", "EchoLattice"]
+__all__ = ["EchoLattice", "Echoed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,9 @@ class EchoLattice(nn.Module):
         i psi_j' = sum_k J_jk psi_k + (theta_j + g |psi_j|^2) psi_j - (i/2) loss psi_j,      p_j' = -|psi_j|^2.
 
     theta is what a user sets: a heavy part of the medium, which stays where it is during a run and gathers the momentum
-    p, because the energy holds `theta_j |psi_j|^2`. Time is reversed by a mirror that conjugates the field and turns the
-    momenta round; the wave then passes all slabs backwards, meeting the same pulses. Without loss, and with J real, it
-    retraces its way, and p returns to 0. If before the mirror its phase is moved by `-eps dC/d|psi|^2`, p returns to
+    p, because the energy holds `theta_j |psi_j|^2`. Time is reversed by a mirror that conjugates the field and turns
+    the momenta round; the wave then passes all slabs backwards, meeting the same pulses. Without loss, and with J real,
+    it retraces its way, and p returns to 0. If before the mirror its phase is moved by `-eps dC/d|psi|^2`, p returns to
     `eps dC/dtheta + O(eps^2)` (Lopez-Pastor and Marquardt 2023, Phys. Rev. X 13, 031020, section III; such moves at
     the end of every slab: Pourcel and Ernoult 2025, arXiv 2506.05259).
 
@@ -138,7 +138,8 @@ class EchoLattice(nn.Module):
         return psi * torch.polar(decay.expand_as(angle), angle), time * size
 
     def _hopping(self, step: float) -> Tensor:
-        return torch.linalg.matrix_exp(-1j * step * self.coupling.to(self._complex))
+        hop: Tensor = torch.linalg.matrix_exp(-1j * step * self.coupling.to(self._complex))
+        return hop
 
     @property
     def _complex(self) -> torch.dtype:

@@ -9,6 +9,8 @@ from pnnlab.systems._capability import Capability
 from pnnlab.systems._coupled_nodes import CoupledNodes, CoupledNodesConfig
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
+from pnnlab.systems._diffractive import DiffractiveConfig, DiffractiveSystem, MaskReading
+from pnnlab.systems._echo_system import EchoConfig, EchoSystem
 from pnnlab.systems._hopfield import Hopfield, HopfieldConfig
 from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
@@ -40,7 +42,11 @@ __all__ = [
     "DacAdc",
     "DacAdcConfig",
     "DeviceThread",
+    "DiffractiveConfig",
+    "DiffractiveSystem",
     "Echo",
+    "EchoConfig",
+    "EchoSystem",
     "Echoes",
     "Equilibrium",
     "Facilities",
@@ -51,6 +57,7 @@ __all__ = [
     "KerrModes",
     "KerrModesConfig",
     "Lane",
+    "MaskReading",
     "Measurement",
     "MeshConfig",
     "MeshSystem",
@@ -93,6 +100,8 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
         "mesh": MeshSystem,
         "oscillators": Oscillators,
         "resonators": Resonators,
+        "diffractive": DiffractiveSystem,
+        "echo": EchoSystem,
         "slm-camera": SlmCamera,
         "spins": QuantumSpins,
         "springs": Springs,

@@ -1,0 +1,136 @@
+"""Simulated benches of waves in double precision, without noise unless told, and exact gradients beside them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pnnlab.devices import Device, SimulatedClock
+from pnnlab.methods import Setting, TrainingMethod
+from pnnlab.nn import PhysicalLayer
+from pnnlab.systems import DiffractiveSystem, EchoSystem, Facilities, System
+from pnnlab_drivers.sim.adc import SimAdc
+from pnnlab_drivers.sim.board import Board
+from pnnlab_drivers.sim.dac import SimDac
+from pnnlab_drivers.sim.diffractive_table import DiffractiveTable, DiffractiveTableOptions
+from pnnlab_drivers.sim.lattice_chip import LatticeChip, LatticeChipOptions
+
+__all__ = ["Gradients", "diffractive", "echo_lattice", "gradients"]
+
+_CONVERTER: Mapping[str, Any] = {"quantised": False, "range_v": (-100.0, 100.0)}
+
+
+def diffractive(
+    pixels: tuple[int, int] = (8, 8), masks: int = 4, *, seed: int = 0, noise_rms_v: float = 0.0, **options: Any
+) -> DiffractiveSystem:
+    """Return phase masks on a simulated bench.
+
+    Args:
+        pixels: Rows and columns of each plane.
+        masks: Number of masks.
+        seed: Of the specimen.
+        noise_rms_v: Noise of the cameras.
+        options: Of `DiffractiveTable`; `backward` and `taps` are those of the wiring, too.
+    """
+    clock = SimulatedClock()
+    chosen: dict[str, Any] = {"precision": "float64", "pixels": pixels, "masks": masks, **options}
+    board = DiffractiveTable("table", DiffractiveTableOptions.model_validate(chosen), clock=clock, seed=seed)
+    shared: dict[str, Any] = {key: chosen[key] for key in ("pixels", "masks", "backward", "taps") if key in chosen}
+    wiring = {"dac": "dac", "adc": "adc", "rate_hz": 10e3, "precision": "float64", **shared}
+    devices = _converters(board, clock, noise_rms_v)
+    return DiffractiveSystem("masks", DiffractiveSystem.Config.model_validate(wiring), devices, Facilities(clock))
+
+
+def echo_lattice(
+    modes: tuple[int, int] = (1, 8), slabs: int = 1, *, seed: int = 0, noise_rms_v: float = 0.0,
+    wiring: Mapping[str, Any] | None = None, **options: Any,
+) -> EchoSystem:  # fmt: skip
+    """Return a nonlinear wave before a mirror on a simulated bench.
+
+    Args:
+        modes: Rows and columns of the modes.
+        slabs: Stretches of medium.
+        seed: Of the specimen.
+        noise_rms_v: Noise of every reading.
+        wiring: Of the system's configuration.
+        options: Of `LatticeChip`.
+    """
+    clock = SimulatedClock()
+    chosen = {"precision": "float64", "modes": modes, "slabs": slabs, **options}
+    board = LatticeChip("chip", LatticeChipOptions.model_validate(chosen), clock=clock, seed=seed)
+    wired = {"dac": "dac", "adc": "adc", "rate_hz": 10e3, "precision": "float64", "slabs": slabs, **(wiring or {})}
+    config = EchoSystem.Config.model_validate({"modes": modes[0] * modes[1], **wired})
+    return EchoSystem("wave", config, _converters(board, clock, noise_rms_v), Facilities(clock))
+
+
+def _converters(board: Board, clock: SimulatedClock, noise_rms_v: float) -> dict[str, Device]:
+    reading = {**_CONVERTER, "noise_rms_v": noise_rms_v}
+    return {
+        "dac": SimDac("dac", SimDac.Options.model_validate(_CONVERTER), clock=clock, plant=board).open(),
+        "adc": SimAdc("adc", SimAdc.Options.model_validate(reading), clock=clock, plant=board).open(),
+    }
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """What a method measured, and what autograd says of the same bench.
+
+    Attributes:
+        found: By the raw controls, shape `(n_controls,)`.
+        exact: The same, exactly.
+        found_x: By the inputs, shape `(batch, n_in)`.
+        exact_x: The same, exactly.
+    """
+
+    found: Tensor
+    exact: Tensor
+    found_x: Tensor
+    exact_x: Tensor
+
+    @property
+    def error(self) -> float:
+        """Return the relative error of the gradient by controls."""
+        return float((self.found - self.exact).norm() / self.exact.norm())
+
+    @property
+    def error_x(self) -> float:
+        """Return the relative error of the gradient by inputs."""
+        return float((self.found_x - self.exact_x).norm() / self.exact_x.norm())
+
+    @property
+    def cosine(self) -> float:
+        """Return the cosine between both gradients by controls."""
+        return float(nn.functional.cosine_similarity(self.found, self.exact, dim=0))
+
+
+def gradients(system: System, method: TrainingMethod, *, batch: int = 3, seed: int = 1) -> Gradients:
+    """Return the gradient of half the squared distance of outputs from random targets, at random controls.
+
+    Args:
+        system: A simulated one.
+        method: One whose layers carry errors back by experiments.
+        batch: Samples, random too.
+        seed: Of samples, targets and controls.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    x, target, controls = (
+        torch.rand(shape, generator=draw, dtype=torch.float64)
+        for shape in ((batch, system.n_in), (batch, system.n_out), (system.n_controls,))
+    )
+    layer = PhysicalLayer(system, controls=controls)
+    method.prepare(nn.Sequential(layer), Setting(system.n_in, system.n_out, 1, 0.1, dtype=torch.float64))
+    results = []
+
+    def truth(x: Tensor) -> Tensor:
+        return system.expected(*system.encode(x, layer.controls))
+
+    for forward in (layer, truth):
+        inputs = x.clone().requires_grad_()
+        layer.raw_controls.grad = None
+        (forward(inputs) - target).square().sum().div(2).backward()
+        results.append((layer.raw_controls.grad, inputs.grad))
+    (found, found_x), (exact, exact_x) = results
+    assert found is not None and found_x is not None and exact is not None and exact_x is not None  # noqa: S101
+    return Gradients(found, exact, found_x, exact_x)
