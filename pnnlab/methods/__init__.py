@@ -38,6 +38,7 @@ from pnnlab.methods.hamiltonian_echo import HamiltonianEcho, HamiltonianEchoOpti
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu, InSituOptions
+from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
@@ -98,6 +99,7 @@ __all__ = [
     "Hybrid",
     "InSilico",
     "InSitu",
+    "InSituDiffractive",
     "InSituOptions",
     "LayerWise",
     "LossFunction",

@@ -67,9 +67,10 @@ class EchoAdjoint(Adjoint):
         """See `Adjoint.backward`."""
         if self._watch is not None:
             self._watch(self.system, memory.x, memory.theta)
-        size = np.abs(grad_y).max(-1, keepdims=True)
+        size: FloatArray = np.abs(grad_y).max(-1, keepdims=True).astype(grad_y.dtype)
         nudge: FloatArray = -self._epsilon * grad_y / np.where(size > 0, size, 1)
         one = self._echoes.echo(memory.x, memory.theta, nudge=nudge)
+        local: FloatArray
         if self._estimate == "centred":
             other = self._echoes.echo(memory.x, memory.theta, nudge=-nudge)
             local, change = 0.5 * (one.local - other.local), 0.5 * (one.returned - other.returned)

@@ -11,11 +11,11 @@ from pnnlab.errors import CapabilityError, SetpointError
 from pnnlab.nn import Adjoint
 from pnnlab.systems import FieldReading, FloatArray, OpticalPorts, Side, System
 
-__all__ = ["FieldOverlap", "Interference"]
+__all__ = ["RAD_PER_TURN", "FieldOverlap", "Interference", "LightAdjoint", "Pass"]
 
 ComplexArray = npt.NDArray[np.complexfloating]
 
-_RAD_PER_TURN: Final = 2 * math.pi
+RAD_PER_TURN: Final = 2 * math.pi
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class LightAdjoint(Adjoint):
         if not isinstance(system, OpticalPorts):
             raise CapabilityError(
                 f"{system.name}: its kind {system.config.kind!r} has no inputs and outputs that are fields of light; "
-                "errors can be sent back as light through a system of the kind mesh"
+                "errors can be carried back by light in systems of the kinds mesh and diffractive"
             )
         self.optics: OpticalPorts = system
 
@@ -64,8 +64,12 @@ class LightAdjoint(Adjoint):
         """
         error = self.optics.error_field(self._known(memory.reading.out), grad_y)
         size = largest_quadrature(error)
-        reading = self.optics.send(error / np.where(size > 0, size, 1), memory.theta, side=Side.OUT)
+        reading = self.send_error(error / np.where(size > 0, size, 1), memory.theta)
         return size, reading, self._known(reading.out)
+
+    def send_error(self, error: ComplexArray, theta: FloatArray) -> FieldReading:
+        """Send an error in, shape `(batch, n_ports)`, so that it runs back through what has controls θ."""
+        return self.optics.send(error, theta, side=Side.OUT)
 
     def _known(self, field: ComplexArray | None) -> ComplexArray:
         if field is None:
@@ -88,7 +92,7 @@ class FieldOverlap(LightAdjoint):
         """See `Adjoint.backward`."""
         size, reading, back = self.send_back(memory, grad_y)
         overlap = -2 * (self._inside(memory.reading) * self._inside(reading)).imag
-        return self.optics.input_gradient(size * back), _RAD_PER_TURN * (size * overlap).sum(0)
+        return self.optics.input_gradient(size * back), RAD_PER_TURN * (size * overlap).sum(0)
 
     def _inside(self, reading: FieldReading) -> ComplexArray:
         if reading.inside is None or not np.iscomplexobj(reading.inside):
@@ -132,7 +136,7 @@ class Interference(LightAdjoint):
         gain = room / np.where(strong > 0, math.sqrt(2) * strong, 1)
         added = gain * reversed_
         seen = self._swept(entering, added, memory) if self._phases else self._subtracted(entering, added, memory)
-        grad_theta: FloatArray = _RAD_PER_TURN * (size / gain * seen).sum(0) / self._kept
+        grad_theta: FloatArray = RAD_PER_TURN * (size / gain * seen).sum(0) / self._kept
         return self.optics.input_gradient(size * back), grad_theta
 
     def _subtracted(self, entering: ComplexArray, added: ComplexArray, memory: Pass) -> FloatArray:

@@ -29,6 +29,7 @@ from pnnlab.methods.hamiltonian_echo import HamiltonianEcho
 from pnnlab.methods.hybrid import Hybrid
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu
+from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.multiplexed import Multiplexed
@@ -85,6 +86,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     Hybrid,
     InSilico,
     InSitu,
+    InSituDiffractive,
     LayerWise,
     MeasuredActivations,
     Multiplexed,

@@ -3,8 +3,7 @@
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +11,11 @@ from pydantic import Field
 from torch import Tensor, nn, optim
 
 from pnnlab.errors import CapabilityError
+from pnnlab.methods._field_adjoint import RAD_PER_TURN, LightAdjoint, Pass
 from pnnlab.methods._method import LossFunction, MethodOptions, physical_layers
 from pnnlab.methods._physical import PhysicalGradient
 from pnnlab.nn import Adjoint
-from pnnlab.systems import Capability, FloatArray, MaskReading, Side, System
+from pnnlab.systems import Capability, FieldReading, FloatArray, MaskReading, OpticalPorts, System
 
 __all__ = ["FullyForward", "FullyForwardOptions", "mirror_asymmetry"]
 
@@ -24,36 +24,18 @@ ComplexArray = npt.NDArray[np.complexfloating]
 AnyArray = TypeVar("AnyArray", bound=npt.NDArray[np.inexact])
 
 _LOG = logging.getLogger(__name__)
-_RAD_PER_TURN: Final = 2 * math.pi
 
 
 @runtime_checkable
-class Mirrored(Protocol):
-    """Phase masks in turns, read on both sides, in a set-up that can be turned into its mirror image."""
-
-    @property
-    def n_ports(self) -> int:
-        """Return the number of pixels of a plane."""
-        ...
+class Mirrored(OpticalPorts, Protocol):
+    """Phase masks, read on both sides, in a set-up that can be turned into its mirror image."""
 
     def look(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, MaskReading]:
-        """Measure a forward pass and its fields."""
-        ...
-
-    def send(self, field: ComplexArray, theta: FloatArray, *, side: Side = Side.IN) -> MaskReading:
-        """See `pnnlab.systems.CarriesFields.send`."""
+        """See `OpticalPorts.look`."""
         ...
 
     def mirrored(self, values: AnyArray) -> AnyArray:
         """Return controls, or what was read next to each, of the mirror image; twice gives those back."""
-        ...
-
-    def error_field(self, out: ComplexArray, grad_y: FloatArray) -> ComplexArray:
-        """Return δ of `dL = 2 Re(δ · du)` where light leaves."""
-        ...
-
-    def input_gradient(self, back: ComplexArray) -> FloatArray:
-        """Return the derivative of the loss by the inputs of δ as it comes back to them."""
         ...
 
 
@@ -143,13 +125,7 @@ class FullyForward(PhysicalGradient):
         self._asymmetry = dict(state["asymmetry"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Memory:
-    theta: FloatArray
-    reading: MaskReading
-
-
-class _ForwardError(Adjoint):
+class _ForwardError(LightAdjoint):
     """Errors that run forwards through the mirror image.
 
     Args:
@@ -158,21 +134,18 @@ class _ForwardError(Adjoint):
 
     def __init__(self, system: System) -> None:
         super().__init__(system)
-        self.optics = _mirrored(system)
+        self._masks = _mirrored(system)
 
-    def forward(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, _Memory]:
-        """See `Adjoint.forward`."""
-        y, reading = self.optics.look(x, theta)
-        return y, _Memory(theta, reading)
+    def send_error(self, error: ComplexArray, theta: FloatArray) -> FieldReading:
+        """See `LightAdjoint.send_error`."""
+        return self.optics.send(error, self._masks.mirrored(theta))
 
-    def backward(self, memory: _Memory, grad_y: FloatArray) -> tuple[FloatArray | None, FloatArray]:
+    def backward(self, memory: Pass, grad_y: FloatArray) -> tuple[FloatArray | None, FloatArray]:
         """See `Adjoint.backward`."""
-        error = self.optics.error_field(_read(memory.reading.out), grad_y)
-        size = _largest_quadrature(error)
-        mirror = self.optics.send(error / np.where(size > 0, size, 1), self.optics.mirrored(memory.theta))
-        arriving = self.optics.mirrored(_read(mirror.inside))
-        overlap = -2 * (_read(memory.reading.behind) * arriving).imag
-        return self.optics.input_gradient(size * _read(mirror.out)), _RAD_PER_TURN * (size * overlap).sum(0)
+        size, reading, back = self.send_back(memory, grad_y)
+        behind = memory.reading.behind if isinstance(memory.reading, MaskReading) else None
+        overlap = -2 * (_read(behind) * self._masks.mirrored(_read(reading.inside))).imag
+        return self.optics.input_gradient(size * back), RAD_PER_TURN * (size * overlap).sum(0)
 
 
 def mirror_asymmetry(system: System, theta: FloatArray, n_probes: int = 16) -> float:
@@ -209,9 +182,3 @@ def _read(field: npt.NDArray[np.number] | None) -> ComplexArray:
     if field is None or not np.iscomplexobj(field):
         raise CapabilityError("fully_forward: fields on both sides of each mask are needed, the system reads none")
     return cast(ComplexArray, field)
-
-
-def _largest_quadrature(field: ComplexArray) -> FloatArray:
-    """Return the largest real or imaginary part of each sample, shape `(batch, 1)`."""
-    largest: FloatArray = np.maximum(np.abs(field.real), np.abs(field.imag)).max(-1, keepdims=True)
-    return largest

@@ -131,11 +131,12 @@ class EchoLattice(nn.Module):
         return psi, passed + now
 
     def _local(self, psi: Tensor, detuning: Tensor, time: float) -> tuple[Tensor, Tensor]:
-        size = intensity(psi)
-        angle = -time * (detuning + self.kerr * size)
-        # half of the loss before and half behind would be the same: what turns depends on the intensity at the middle
-        decay = (-0.5 * time * self.loss).exp()
-        return psi * torch.polar(decay.expand_as(angle), angle), time * size
+        # the intensity falls while it acts
+        lost = time * self.loss
+        acts = torch.where(lost > 0, -torch.expm1(-lost) / self.loss.clamp(min=1e-30), time)
+        passed = acts * intensity(psi)
+        angle = -time * detuning - self.kerr * passed
+        return psi * torch.polar((-0.5 * lost).exp().expand_as(angle), angle), passed
 
     def _hopping(self, step: float) -> Tensor:
         hop: Tensor = torch.linalg.matrix_exp(-1j * step * self.coupling.to(self._complex))

@@ -43,7 +43,7 @@ class EchoConfig(PortSystemConfig):
         amplitude_v: Voltage of a pulse of unit amplitude.
         detuning_v: Voltage of a unit detuning.
         nudge_v: Voltage at which a mirror's phase moves by 1 rad.
-        mirror_v: Voltage of the mirror's shutter at which it is open.
+        shutter_v: Voltage at which the mirror's shutter is open.
         field_v: Reading of a receiver at a quadrature of 1.
         momentum_v: Reading of a momentum of 1.
     """
@@ -64,7 +64,7 @@ class EchoConfig(PortSystemConfig):
     amplitude_v: Volts = Field(default=1.0, gt=0)
     detuning_v: Volts = Field(default=1.0, gt=0)
     nudge_v: Volts = Field(default=1.0, gt=0)
-    mirror_v: Volts = Field(default=1.0, gt=0)
+    shutter_v: Volts = Field(default=1.0, gt=0)
     field_v: Volts = Field(default=1.0, gt=0)
     momentum_v: Volts = Field(default=1.0, gt=0)
 
@@ -189,7 +189,7 @@ class EchoSystem(PortSystem):
         self._check(x, theta)
         config, cells = self.config, self.config.modes * self.config.slabs
         drive = self.encode(x, theta)[0]
-        drive[:, -1] = config.mirror_v / config.unit_v
+        drive[:, -1] = config.shutter_v / config.unit_v
         if nudge is not None:
             if np.shape(nudge) != (len(x), self.n_out):
                 raise SetpointError(

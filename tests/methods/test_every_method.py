@@ -16,7 +16,10 @@ from pnnlab.training import Progress, Recipe, Task, Trainer, build_method, build
 
 DATA = Path(__file__).parents[1] / "data"
 BENCHES = [DATA / f"{name}.yaml" for name in ("small", "small_circuit", "small_crossbar")]
-PHYSICAL = [DATA / f"{name}.yaml" for name in ("small_kerr_modes", "small_mesh", "small_resonators")]
+PHYSICAL = [
+    DATA / f"{name}.yaml"
+    for name in ("small_diffractive", "small_echo", "small_kerr_modes", "small_mesh", "small_resonators")
+]
 """On these only methods train that need more of the physics than a forward pass."""
 SLOW = BENCHES[1]
 """Not trained again from a checkpoint: whether shots of a batch may differ in their controls, the two others show."""

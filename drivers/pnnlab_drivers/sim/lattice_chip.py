@@ -39,7 +39,7 @@ class LatticeChipOptions(StaticBoardOptions):
         amplitude_v: Voltage of a pulse of unit amplitude.
         detuning_v: Voltage of a unit detuning.
         nudge_v: Voltage at which a mirror's phase moves by 1 rad.
-        mirror_v: Voltage of the mirror's shutter at which it is open; below half of it is closed.
+        shutter_v: Voltage at which the mirror's shutter is open; below half of it is closed.
         field_v: Reading of a receiver at a quadrature of 1.
         momentum_v: Reading of a momentum of 1.
     """
@@ -60,7 +60,7 @@ class LatticeChipOptions(StaticBoardOptions):
     amplitude_v: Volts = Field(default=1.0, gt=0)
     detuning_v: Volts = Field(default=1.0, gt=0)
     nudge_v: Volts = Field(default=1.0, gt=0)
-    mirror_v: Volts = Field(default=1.0, gt=0)
+    shutter_v: Volts = Field(default=1.0, gt=0)
     field_v: Volts = Field(default=1.0, gt=0)
     momentum_v: Volts = Field(default=1.0, gt=0)
 
@@ -133,7 +133,7 @@ class LatticeChip(StaticBoard):
         """See `StaticBoard.respond`."""
         chosen = self.options
         pulses, detuning, nudge = volts[:, :-1].unflatten(1, (3, chosen.slabs, self.n_modes)).unbind(1)
-        is_open = volts[:, -1:] > chosen.mirror_v / 2
+        is_open = volts[:, -1:] > chosen.shutter_v / 2
         run = self.lattice(
             pulses / chosen.amplitude_v, detuning / chosen.detuning_v + self._detuned, nudge / chosen.nudge_v,
             echo=bool(is_open.any()),
