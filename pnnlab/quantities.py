@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema
 
 if TYPE_CHECKING:
     import pint
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 __all__ = [
     "FROM_FILE",
     "Amps",
+    "Edges",
     "FrozenModel",
     "Hertz",
     "Metres",
+    "Numbers",
     "Ohms",
     "Radians",
     "Seconds",
@@ -152,6 +154,44 @@ def _without_unit(name: str) -> str:
         if name.endswith(suffix):
             return name.removesuffix(suffix)
     return name
+
+
+def _numbers(value: object) -> object:
+    """Read `"0-3"` as 0, 1, 2, 3, and `"0-3, 8"` as those and 8; lists of numbers pass."""
+    if not isinstance(value, str):
+        return value
+    found: list[int] = []
+    for part in value.split(","):
+        ends = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part.strip())
+        if ends is None or int(ends[2] or ends[1]) < int(ends[1]):
+            raise ValueError(f"{value!r} are no numbers; write them as '0-3', '0-3, 8' or [0, 1, 2, 3, 8]")
+        found += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    return tuple(found)
+
+
+def _edges(value: object) -> object:
+    """Read `"0-1 x 2-3"` as every pair of the first and the second numbers; lists of these and of pairs are joined."""
+    if not isinstance(value, str | list | tuple):
+        return value
+    found: list[object] = []
+    for part in (value,) if isinstance(value, str) else value:
+        if not isinstance(part, str):
+            found.append(part)
+            continue
+        first, cross, second = part.partition("x")
+        if not cross:
+            raise ValueError(f"{part!r} joins nothing; write '0-1 x 2-3' for every pair, or [0, 2] for one")
+        found += [(a, b) for a in cast(tuple[int], _numbers(first)) for b in cast(tuple[int], _numbers(second))]
+    return tuple(found)
+
+
+_Number = Annotated[int, Field(ge=0)]
+_LIST_OR_TEXT: Final = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array"}]})
+
+Numbers = Annotated[tuple[_Number, ...], BeforeValidator(_numbers), _LIST_OR_TEXT]
+"""Channels or nodes, counted from 0; in a file also as text, `"0-3, 8"`."""
+Edges = Annotated[tuple[tuple[_Number, _Number], ...], BeforeValidator(_edges), _LIST_OR_TEXT]
+"""Pairs of nodes, counted from 0; in a file also as text, `"0-1 x 2-3"` for every pair of two groups."""
 
 
 class FrozenModel(BaseModel):

@@ -5,8 +5,9 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from pnnlab.quantities import FROM_FILE, FrozenModel, Seconds, parse_quantity, parse_range
+from pnnlab.quantities import FROM_FILE, Edges, FrozenModel, Numbers, Seconds, parse_quantity, parse_range
 
 
 class Exposure(FrozenModel):
@@ -80,3 +81,24 @@ def test_a_bare_number_is_for_python_only() -> None:
     assert Exposure.model_validate({"exposure": "3 ms"}, context=FROM_FILE).exposure_s == 3e-3
     with pytest.raises(ValueError, match=r"the number 3 has no unit; write it in s, as '16\.7 ms'"):
         Exposure.model_validate({"exposure": 3}, context=FROM_FILE)
+
+
+class Graph(FrozenModel):
+    channels: Numbers
+    edges: Edges
+
+
+def test_numbers_and_edges_are_also_text() -> None:
+    graph = Graph.model_validate({"channels": "0-2, 7", "edges": ["0-1 x 2-3", [4, 5]]})
+    assert graph.channels == (0, 1, 2, 7)
+    assert graph.edges == ((0, 2), (0, 3), (1, 2), (1, 3), (4, 5))
+    assert Graph.model_validate({"channels": [3], "edges": "1 x 2"}) == Graph(channels=(3,), edges=((1, 2),))
+
+
+@pytest.mark.parametrize(("channels", "edges", "told"), [
+    ("3-1", [], "'3-1' are no numbers"), ("a", [], "'a' are no numbers"), ("-1", [], "are no numbers"),
+    ([-1], [], "greater than or equal to 0"), ([0], ["1-2"], "'1-2' joins nothing"), ([0], 7, "valid tuple"),
+])  # fmt: skip
+def test_what_is_neither_is_refused(channels: object, edges: object, told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        Graph.model_validate({"channels": channels, "edges": edges})

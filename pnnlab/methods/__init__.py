@@ -23,6 +23,9 @@ from pnnlab.methods._setting import Descent, Setting
 from pnnlab.methods.augmented_dfa import AugmentedDFA
 from pnnlab.methods.bayesian import Bayesian, BayesianOptions
 from pnnlab.methods.cma_es import CmaEs, CmaEsOptions
+from pnnlab.methods.contrastive_hebbian import ContrastiveHebbian
+from pnnlab.methods.contrastive_local_learning import ContrastiveLocalLearning, ContrastiveLocalLearningOptions
+from pnnlab.methods.coupled_learning import CoupledLearning, CoupledLearningOptions
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
@@ -31,6 +34,7 @@ from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferencesOptions
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.forward_gradient import ForwardGradient, ForwardGradientOptions
+from pnnlab.methods.frequency_propagation import FrequencyPropagation, FrequencyPropagationOptions
 from pnnlab.methods.fully_forward import FullyForward, FullyForwardOptions
 from pnnlab.methods.genetic import Genetic, GeneticOptions
 from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
@@ -41,6 +45,7 @@ from pnnlab.methods.in_situ import InSitu, InSituOptions
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.multi_mechanism import MultiMechanism, MultiMechanismOptions
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.nes import Nes, NesOptions
 from pnnlab.methods.noise_injection import NoiseInjection
@@ -76,6 +81,11 @@ __all__ = [
     "BayesianOptions",
     "CmaEs",
     "CmaEsOptions",
+    "ContrastiveHebbian",
+    "ContrastiveLocalLearning",
+    "ContrastiveLocalLearningOptions",
+    "CoupledLearning",
+    "CoupledLearningOptions",
     "Descent",
     "DirectFeedbackAlignment",
     "DirectRandomTargetProjection",
@@ -88,6 +98,8 @@ __all__ = [
     "ForwardForward",
     "ForwardGradient",
     "ForwardGradientOptions",
+    "FrequencyPropagation",
+    "FrequencyPropagationOptions",
     "FullyForward",
     "FullyForwardOptions",
     "Genetic",
@@ -105,6 +117,8 @@ __all__ = [
     "LossFunction",
     "MeasuredActivations",
     "MethodOptions",
+    "MultiMechanism",
+    "MultiMechanismOptions",
     "Multiplexed",
     "MultiplexedOptions",
     "Nes",

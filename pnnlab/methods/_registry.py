@@ -14,6 +14,9 @@ from pnnlab.methods._method import MethodOptions, TrainingMethod
 from pnnlab.methods.augmented_dfa import AugmentedDFA
 from pnnlab.methods.bayesian import Bayesian
 from pnnlab.methods.cma_es import CmaEs
+from pnnlab.methods.contrastive_hebbian import ContrastiveHebbian
+from pnnlab.methods.contrastive_local_learning import ContrastiveLocalLearning
+from pnnlab.methods.coupled_learning import CoupledLearning
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
 from pnnlab.methods.direct_random_target_projection import DirectRandomTargetProjection
 from pnnlab.methods.dual_adaptive import DualAdaptive
@@ -22,6 +25,7 @@ from pnnlab.methods.feedback_alignment import FeedbackAlignment
 from pnnlab.methods.finite_differences import FiniteDifferences
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.forward_gradient import ForwardGradient
+from pnnlab.methods.frequency_propagation import FrequencyPropagation
 from pnnlab.methods.fully_forward import FullyForward
 from pnnlab.methods.genetic import Genetic
 from pnnlab.methods.greedy_boolean import GreedyBoolean
@@ -32,6 +36,7 @@ from pnnlab.methods.in_situ import InSitu
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.multi_mechanism import MultiMechanism
 from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.nes import Nes
 from pnnlab.methods.noise_injection import NoiseInjection
@@ -71,6 +76,9 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     AugmentedDFA,
     Bayesian,
     CmaEs,
+    ContrastiveHebbian,
+    ContrastiveLocalLearning,
+    CoupledLearning,
     DirectFeedbackAlignment,
     DirectRandomTargetProjection,
     DualAdaptive,
@@ -80,6 +88,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     ForwardForward,
     ForwardGradient,
     FullyForward,
+    FrequencyPropagation,
     Genetic,
     GreedyBoolean,
     HamiltonianEcho,
@@ -89,6 +98,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     InSituDiffractive,
     LayerWise,
     MeasuredActivations,
+    MultiMechanism,
     Multiplexed,
     Nes,
     NoiseInjection,

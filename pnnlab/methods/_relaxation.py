@@ -9,7 +9,7 @@ from pnnlab.errors import CapabilityError
 from pnnlab.nn import Adjoint
 from pnnlab.systems import Equilibrium, FloatArray, Relaxes, System
 
-__all__ = ["RelaxationAdjoint"]
+__all__ = ["RelaxationAdjoint", "pushes"]
 
 
 class RelaxationAdjoint(Adjoint):
@@ -64,3 +64,25 @@ class RelaxationAdjoint(Adjoint):
         if free.at_inputs is None or others.at_inputs is None:
             return None, of_controls
         return slope(free.at_inputs, others.at_inputs), of_controls
+
+
+def pushes(grad_y: FloatArray, size: float, *, normalise: bool) -> tuple[FloatArray, FloatArray]:
+    """Return by how much each sample's outputs are pushed, against its own loss, and what scales the answers.
+
+    Args:
+        grad_y: Derivative of the batch's mean loss with respect to each output, shape `(batch, n_out)`.
+        size: Push per derivative of the sample's loss, or with `normalise` the largest push on each sample.
+        normalise: See there.
+
+    Returns:
+        Shape `(batch, n_out)`, and factors that make of the samples' answers the gradient of the batch's mean loss,
+        shape `(batch, 1)`.
+    """
+    # of each sample's own loss, of which that of the batch is the mean
+    error = grad_y * len(grad_y)
+    strength = np.full((len(error), 1), size, error.dtype)
+    largest = np.abs(error).max(1, keepdims=True)
+    if normalise:
+        strength = strength / np.maximum(largest, np.finfo(error.dtype).tiny)
+    # where there is no error there is nothing to be pushed, and strength means nothing
+    return -strength * error, np.where(largest > 0, 1 / strength, 0.0) / len(error)

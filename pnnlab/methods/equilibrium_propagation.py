@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pnnlab.methods._method import MethodOptions
 from pnnlab.methods._physical import PhysicalGradient
-from pnnlab.methods._relaxation import RelaxationAdjoint
+from pnnlab.methods._relaxation import RelaxationAdjoint, pushes
 from pnnlab.nn import Adjoint
 from pnnlab.systems import Capability, FloatArray, System
 
@@ -21,18 +21,18 @@ class EquilibriumPropagationOptions(MethodOptions):
         nudge: `one_sided` compares the free state with one that is nudged by β: the bias falls as β. `centred` compares
             nudges by β and -β: it falls as β². `holomorphic` nudges by `points` different amounts between them, and
             the derivative at 0 of the polynomial through all counts: it falls as β to the power of `points`.
-        beta: Size β of the nudge: the force on an output is β times what the loss would lose by it, each sample's loss
-            taken by itself.
+        beta: Size β of the nudge: the largest force on each sample's outputs, or, not normalised, the force per
+            derivative of the sample's loss.
         points: Nudges with `holomorphic`; even.
-        normalise: Whether β is the largest force on each sample instead, whatever its error: nudges then keep above
-            noise and steps of the converter as errors get small, and within its range as they are large.
+        normalise: Whether β is the largest force, whatever a sample's error: nudges then stay above noise and steps of
+            the converter as errors get small, and within its range as they are large.
         repeats: How often each nudged state is measured; the mean counts.
     """
 
     nudge: Literal["one_sided", "centred", "holomorphic"] = "centred"
     beta: float = Field(default=0.1, gt=0)
     points: int = Field(default=4, ge=2, multiple_of=2)
-    normalise: bool = False
+    normalise: bool = True
     repeats: int = Field(default=1, gt=0)
 
 
@@ -76,18 +76,11 @@ class NudgedAdjoint(RelaxationAdjoint):
     def backward(self, memory: Any, grad_y: FloatArray) -> tuple[FloatArray | None, FloatArray]:
         """See `Adjoint.backward`."""
         x, theta, free = memory
-        # of each sample's own loss, of which that of the batch is the mean
-        error = grad_y * len(grad_y)
-        strength = np.full((len(x), 1), self._options.beta, error.dtype)
-        if self._options.normalise:
-            strength = strength / np.maximum(np.abs(error).max(1, keepdims=True), np.finfo(error.dtype).tiny)
-        points = np.repeat(self._points, self._options.repeats)
-        nudge = np.concatenate([-point * strength * error for point in points])
+        push, scale = pushes(grad_y, self._options.beta, normalise=self._options.normalise)
+        points, weights = (np.repeat(part, self._options.repeats) for part in (self._points, self._weights))
+        nudge = np.concatenate([point * push for point in points])
         nudged = self.relaxing.relax(np.tile(x, (len(points), 1)), theta, nudge=nudge)
-        weights = np.repeat(self._weights, self._options.repeats) / self._options.repeats
-        # where there is no error there is nothing to be nudged, and strength means nothing
-        scale = np.where(error.any(1, keepdims=True), 1 / strength, 0.0) / len(x)
-        return self.slopes(free, nudged, weights, scale)
+        return self.slopes(free, nudged, weights / self._options.repeats, scale)
 
 
 def _stencil(options: EquilibriumPropagationOptions) -> tuple[FloatArray, FloatArray]:

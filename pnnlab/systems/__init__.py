@@ -16,7 +16,19 @@ from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
 from pnnlab.systems._oscillators import Oscillators, OscillatorsConfig
 from pnnlab.systems._port_system import PortSystem, PortSystemConfig
-from pnnlab.systems._probes import CarriesFields, Echo, Echoes, Equilibrium, FieldReading, Relaxes, Side, YieldsControls
+from pnnlab.systems._probes import (
+    CarriesFields,
+    CarriesSignal,
+    Echo,
+    Echoes,
+    Equilibrium,
+    FieldReading,
+    Relaxes,
+    Side,
+    YieldsControls,
+)
+from pnnlab.systems._resistor_copies import ResistorCopiesConfig, ResistorCopiesSystem
+from pnnlab.systems._resistor_network import ResistorNetworkConfig, ResistorNetworkSystem
 from pnnlab.systems._resonators import KerrModes, KerrModesConfig, Resonators, ResonatorsConfig
 from pnnlab.systems._shots import FloatArray, Measurement, PendingShots, Shots
 from pnnlab.systems._slm_camera import SlmCamera, SlmCameraConfig
@@ -34,6 +46,7 @@ __all__ = [
     "AnnealedSpinsConfig",
     "Capability",
     "CarriesFields",
+    "CarriesSignal",
     "ControlRange",
     "CoupledNodes",
     "CoupledNodesConfig",
@@ -72,6 +85,10 @@ __all__ = [
     "QuantumSpins",
     "QuantumSpinsConfig",
     "Relaxes",
+    "ResistorCopiesConfig",
+    "ResistorCopiesSystem",
+    "ResistorNetworkConfig",
+    "ResistorNetworkSystem",
     "Resonators",
     "ResonatorsConfig",
     "Setpoints",
@@ -99,6 +116,8 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
         "kerr-modes": KerrModes,
         "mesh": MeshSystem,
         "oscillators": Oscillators,
+        "resistor-copies": ResistorCopiesSystem,
+        "resistor-network": ResistorNetworkSystem,
         "resonators": Resonators,
         "diffractive": DiffractiveSystem,
         "echo": EchoSystem,

@@ -9,7 +9,17 @@ import numpy.typing as npt
 
 from pnnlab.systems._shots import FloatArray
 
-__all__ = ["CarriesFields", "Echo", "Echoes", "Equilibrium", "FieldReading", "Relaxes", "Side", "YieldsControls"]
+__all__ = [
+    "CarriesFields",
+    "CarriesSignal",
+    "Echo",
+    "Echoes",
+    "Equilibrium",
+    "FieldReading",
+    "Relaxes",
+    "Side",
+    "YieldsControls",
+]
 
 ComplexArray = npt.NDArray[np.complexfloating]
 
@@ -123,6 +133,28 @@ class YieldsControls(Protocol):
 
         Raises:
             SetpointError: As in `Relaxes.relax`.
+        """
+        ...
+
+
+@runtime_checkable
+class CarriesSignal(Protocol):
+    """A system at rest through whose elements a second quantity spreads, from its outputs back to its inputs."""
+
+    def carry(self, release: FloatArray, x: FloatArray, theta: FloatArray) -> tuple[Equilibrium, FloatArray]:
+        """Let the second carrier spread while the system is at rest, one shot a row.
+
+        Args:
+            release: How much each output releases, in units of a nudge's force, shape `(batch, n_out)`.
+            x: Inputs, shape `(batch, n_in)`.
+            theta: Controls, shape `(n_controls,)`.
+
+        Returns:
+            The free state, and by how much a nudge of that force would change its `local`, in first order, as both
+            carriers tell next to each control, shape `(batch, n_controls)`.
+
+        Raises:
+            SetpointError: Wrong shape, or outside what the system can make; nothing was sent.
         """
         ...
 

@@ -18,7 +18,15 @@ DATA = Path(__file__).parents[1] / "data"
 BENCHES = [DATA / f"{name}.yaml" for name in ("small", "small_circuit", "small_crossbar")]
 PHYSICAL = [
     DATA / f"{name}.yaml"
-    for name in ("small_diffractive", "small_echo", "small_kerr_modes", "small_mesh", "small_resonators")
+    for name in (
+        "small_diffractive",
+        "small_echo",
+        "small_kerr_modes",
+        "small_mesh",
+        "small_resistor_copies",
+        "small_resistors",
+        "small_resonators",
+    )
 ]
 """On these only methods train that need more of the physics than a forward pass."""
 SLOW = BENCHES[1]

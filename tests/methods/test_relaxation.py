@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pnnlab.errors import CapabilityError
-from pnnlab.methods import EquilibriumPropagationOptions
+from pnnlab.methods import EquilibriumPropagationOptions, FrequencyPropagationOptions
+from pnnlab.methods.coupled_learning import ClampedAdjoint
 from pnnlab.methods.equilibrium_propagation import NudgedAdjoint
+from pnnlab.methods.frequency_propagation import OscillatingAdjoint
 from pnnlab.systems import Equilibrium, FloatArray, System
 
 N = 4
@@ -40,7 +42,7 @@ def setting(batch: int = 3) -> tuple[FloatArray, FloatArray, FloatArray]:
 def estimated(options: dict[str, Any]) -> tuple[FloatArray, FloatArray, Springs]:
     """Return the gradients of inputs and controls for the loss `mean |y - t|² / 2` over the batch."""
     springs, (x, theta, target) = Springs(), setting()
-    adjoint = NudgedAdjoint(cast(System, springs), EquilibriumPropagationOptions(**options))
+    adjoint = NudgedAdjoint(cast(System, springs), EquilibriumPropagationOptions(**{"normalise": False, **options}))
     y, memory = adjoint.forward(x, theta)
     of_x, of_theta = adjoint.backward(memory, (y - target) / len(x))
     assert of_x is not None
@@ -82,6 +84,27 @@ def test_normalised_nudges_are_as_large_as_told_and_none_where_there_is_no_error
 def test_repeats_are_averaged() -> None:
     once, twice = (estimated({"repeats": repeats})[1] for repeats in (1, 2))
     np.testing.assert_allclose(once, twice, rtol=1e-12)
+
+
+@pytest.mark.parametrize("amplitude", [0.1, 0.05])
+def test_a_lock_in_finds_the_gradient(amplitude: float) -> None:
+    springs, (x, theta, target) = Springs(), setting()
+    options = FrequencyPropagationOptions(amplitude=amplitude, normalise=False)
+    adjoint = OscillatingAdjoint(cast(System, springs), options)
+    y, memory = adjoint.forward(x, theta)
+    found = adjoint.backward(memory, (y - target) / len(x))[1]
+    error = np.linalg.norm(found - exact()[1]) / np.linalg.norm(exact()[1])
+    assert error < 0.5 * amplitude**2
+    assert len(springs.forces[-1]) == 8 * len(x) and abs(springs.forces[-1].reshape(8, -1).sum(0)).max() < 1e-15
+
+
+def test_holding_outputs_by_a_part_of_the_way_is_the_stiff_gradient() -> None:
+    springs, (x, theta, target) = Springs(), setting()
+    adjoint = ClampedAdjoint(cast(System, springs), 0.01)
+    y, memory = adjoint.forward(x, theta)
+    found = adjoint.backward(memory, (y - target) / len(x))[1]
+    # local is -s x: moved by η (t - y) its difference is that of the outputs, whatever force they need
+    np.testing.assert_allclose(found, ((y - target) * x).mean(0), rtol=1e-9)
 
 
 def test_what_does_not_settle_is_refused() -> None:
