@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from pnnlab.devices import Limits
 from pnnlab.errors import DeviceError
 from pnnlab.quantities import FrozenModel, Seconds, Volts
 
-__all__ = ["PulseOptions", "report_missed", "write_cell"]
+__all__ = ["PulseOptions", "pulse_limits", "report_missed", "write_cell"]
 
 _LOG = logging.getLogger(__name__)
 
@@ -49,6 +50,11 @@ class PulseOptions(FrozenModel):
         return self
 
     @property
+    def smallest_v(self) -> tuple[float, float]:
+        """Return the voltages of the smallest pulses that raise the conductance, and that lower it."""
+        return self.set_v[0], self.reset_v[0]
+
+    @property
     def largest_v(self) -> float:
         """Return the highest voltage of a pulse, without sign."""
         return max(abs(self.set_v[1]), abs(self.reset_v[1]))
@@ -62,6 +68,12 @@ class PulseOptions(FrozenModel):
         lowest_v = min(abs(self.set_v[0]), abs(self.reset_v[0]))
         if lowest_v <= read_v:
             raise ValueError(f"pulses begin at {lowest_v:g} V, which is no more than the read voltage of {read_v:g} V")
+
+
+def pulse_limits(options: PulseOptions) -> Limits:
+    """Return the voltages that pulses may have."""
+    ends = (*options.set_v, *options.reset_v)
+    return Limits(min(ends), max(ends))
 
 
 def write_cell(

@@ -10,6 +10,7 @@ from pnnlab.devices._device import Device, DeviceOptions
 from pnnlab.devices._identity import ExpectedIdentity, Identity
 from pnnlab.devices._limits import UNLIMITED, Limits
 from pnnlab.devices._plant import Oracle, Plant
+from pnnlab.devices._pulsed_crossbar import PulsedCrossbar
 from pnnlab.devices._roles import roles_of
 from pnnlab.devices._sensor import Sensor
 from pnnlab.devices._setting import SettingValue
@@ -33,6 +34,7 @@ __all__ = [
     "Limits",
     "Oracle",
     "Plant",
+    "PulsedCrossbar",
     "RealClock",
     "Records",
     "RegionOfInterest",

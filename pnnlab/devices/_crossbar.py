@@ -34,6 +34,11 @@ class CrossbarArray(Device):
     def shape(self) -> tuple[int, int]:
         """Return `(n_rows, n_columns)`."""
 
+    @property
+    def reads_transposed(self) -> bool:
+        """Whether columns can be driven and rows read (`multiply_transposed`)."""
+        return False
+
     # What a user calls
 
     @final
@@ -86,6 +91,35 @@ class CrossbarArray(Device):
         return setpoint, self._call(self._multiply, realised)
 
     @final
+    def multiply_transposed(self, volts: npt.NDArray[np.floating]) -> tuple[Setpoint, npt.NDArray[np.floating]]:
+        """Apply voltages to the columns and measure the rows' currents, vector after vector.
+
+        The cells are those of `multiply`, the drivers and converters need not be.
+
+        Args:
+            volts: Shape `(n, n_columns)`, in V; the limits are those of `multiply`.
+
+        Returns:
+            The setpoint, and the currents into the grounded rows in A, shape `(n, n_rows)`; see `multiply`.
+
+        Raises:
+            SetpointError: Wrong shape or outside the limits; nothing was sent.
+            AbilityError: The columns of this instrument cannot be driven.
+        """
+        self._require(State.OPEN)
+        if not self.reads_transposed:
+            raise self._unable("drive its columns and read its rows")
+        if volts.ndim != 2 or volts.shape[1] != self.shape[1] or len(volts) == 0:
+            raise SetpointError(
+                f"{self.name}: voltages of columns have shape {volts.shape}, expected (n, {self.shape[1]}); nothing "
+                "was sent"
+            )
+        self.limits("voltage").check(volts, who=f"{self.name}: voltage of columns", unit="V")
+        realised = self._realise_column_voltage(volts)
+        setpoint = Setpoint(self._next_tokens(len(volts)), volts, realised, self.clock.now_s())
+        return setpoint, self._call(self._multiply_transposed, realised)
+
+    @final
     def read_conductance(self) -> SiemensArray:
         """Return every cell's conductance now, one at a time and with read noise, shape `(n_rows, n_columns)` in S."""
         self._require(State.OPEN)
@@ -101,6 +135,10 @@ class CrossbarArray(Device):
         """Return the voltages that the row drivers make of legal ones."""
         return volts
 
+    def _realise_column_voltage(self, volts: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Return the voltages that the column drivers make of legal ones; the row drivers' if they are alike."""
+        return self._realise_voltage(volts)
+
     @abstractmethod
     def _program(self, siemens: SiemensArray) -> None:
         """Write realised conductances, shape `(n_rows, n_columns)`."""
@@ -112,3 +150,10 @@ class CrossbarArray(Device):
     @abstractmethod
     def _read_conductance(self) -> SiemensArray:
         """Read every cell."""
+
+    def _multiply_transposed(self, volts: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Apply realised voltages to the columns, shape `(n, n_columns)`; return the rows' currents in A.
+
+        Called only if `reads_transposed`.
+        """
+        raise self._unable("drive its columns and read its rows")

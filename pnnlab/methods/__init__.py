@@ -20,6 +20,7 @@ from pnnlab.methods._registry import (
     runnable,
 )
 from pnnlab.methods._setting import Descent, Setting
+from pnnlab.methods.analog_sgd import AnalogSgd
 from pnnlab.methods.augmented_dfa import AugmentedDFA
 from pnnlab.methods.bayesian import Bayesian, BayesianOptions
 from pnnlab.methods.cma_es import CmaEs, CmaEsOptions
@@ -40,11 +41,13 @@ from pnnlab.methods.genetic import Genetic, GeneticOptions
 from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
 from pnnlab.methods.hamiltonian_echo import HamiltonianEcho, HamiltonianEchoOptions
 from pnnlab.methods.hybrid import Hybrid
+from pnnlab.methods.in_memory_backpropagation import InMemoryBackpropagation
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu, InSituOptions
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.mixed_precision import MixedPrecision
 from pnnlab.methods.multi_mechanism import MultiMechanism, MultiMechanismOptions
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.nes import Nes, NesOptions
@@ -72,10 +75,13 @@ from pnnlab.methods.simulated_annealing import SimulatedAnnealing, SimulatedAnne
 from pnnlab.methods.spsa import Spsa, SpsaOptions
 from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.methods.target_propagation import TargetPropagation
+from pnnlab.methods.tiki_taka import TikiTaka, TikiTakaOptions
 from pnnlab.methods.weight_perturbation import WeightPerturbation, WeightPerturbationOptions
+from pnnlab.methods.write_verify import WriteVerify, WriteVerifyOptions
 
 __all__ = [
     "GROUP",
+    "AnalogSgd",
     "AugmentedDFA",
     "Bayesian",
     "BayesianOptions",
@@ -109,6 +115,7 @@ __all__ = [
     "HamiltonianEcho",
     "HamiltonianEchoOptions",
     "Hybrid",
+    "InMemoryBackpropagation",
     "InSilico",
     "InSitu",
     "InSituDiffractive",
@@ -117,6 +124,7 @@ __all__ = [
     "LossFunction",
     "MeasuredActivations",
     "MethodOptions",
+    "MixedPrecision",
     "MultiMechanism",
     "MultiMechanismOptions",
     "Multiplexed",
@@ -160,9 +168,13 @@ __all__ = [
     "SpsaOptions",
     "StateSeparation",
     "TargetPropagation",
+    "TikiTaka",
+    "TikiTakaOptions",
     "TrainingMethod",
     "WeightPerturbation",
     "WeightPerturbationOptions",
+    "WriteVerify",
+    "WriteVerifyOptions",
     "backward",
     "check_capabilities",
     "find_method",

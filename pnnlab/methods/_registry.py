@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
+from pnnlab.methods.analog_sgd import AnalogSgd
 from pnnlab.methods.augmented_dfa import AugmentedDFA
 from pnnlab.methods.bayesian import Bayesian
 from pnnlab.methods.cma_es import CmaEs
@@ -31,11 +32,13 @@ from pnnlab.methods.genetic import Genetic
 from pnnlab.methods.greedy_boolean import GreedyBoolean
 from pnnlab.methods.hamiltonian_echo import HamiltonianEcho
 from pnnlab.methods.hybrid import Hybrid
+from pnnlab.methods.in_memory_backpropagation import InMemoryBackpropagation
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
+from pnnlab.methods.mixed_precision import MixedPrecision
 from pnnlab.methods.multi_mechanism import MultiMechanism
 from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.nes import Nes
@@ -63,7 +66,9 @@ from pnnlab.methods.simulated_annealing import SimulatedAnnealing
 from pnnlab.methods.spsa import Spsa
 from pnnlab.methods.state_separation import StateSeparation
 from pnnlab.methods.target_propagation import TargetPropagation
+from pnnlab.methods.tiki_taka import TikiTaka
 from pnnlab.methods.weight_perturbation import WeightPerturbation
+from pnnlab.methods.write_verify import WriteVerify
 from pnnlab.quantities import FROM_FILE
 from pnnlab.systems import System
 
@@ -73,6 +78,7 @@ GROUP: Final = "pnnlab.methods"
 """Entry-point group in which a distribution offers a method of its own, as `name = "module:Class"`."""
 
 _OWN: Final[tuple[type[TrainingMethod], ...]] = (
+    AnalogSgd,
     AugmentedDFA,
     Bayesian,
     CmaEs,
@@ -93,12 +99,14 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     GreedyBoolean,
     HamiltonianEcho,
     Hybrid,
+    InMemoryBackpropagation,
     InSilico,
     InSitu,
     InSituDiffractive,
     LayerWise,
     MeasuredActivations,
     MultiMechanism,
+    MixedPrecision,
     Multiplexed,
     Nes,
     NoiseInjection,
@@ -125,7 +133,9 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     Spsa,
     StateSeparation,
     TargetPropagation,
+    TikiTaka,
     WeightPerturbation,
+    WriteVerify,
 )
 
 

@@ -46,8 +46,10 @@ from pnnlab.physics._pulse_response import (
 from pnnlab.physics._pulsed import (
     Pulses,
     apply_pulses,
+    apply_steps,
     balanced_pulses,
     coincidences,
+    even_pulses,
     fixed_pulses,
     pulsed_update,
 )
@@ -130,6 +132,7 @@ __all__ = [
     "TunedModes",
     "Wires",
     "apply_pulses",
+    "apply_steps",
     "area_sum",
     "balanced_pulses",
     "bin_mean",
@@ -138,6 +141,7 @@ __all__ = [
     "conductance_at",
     "draw_cells",
     "effective_conductance",
+    "even_pulses",
     "expected_counts",
     "fixed_pulses",
     "intensity",

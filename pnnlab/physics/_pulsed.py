@@ -14,7 +14,16 @@ from torch import Tensor
 from pnnlab.errors import SetpointError
 from pnnlab.physics._pulse_response import PulsedCells
 
-__all__ = ["Pulses", "apply_pulses", "balanced_pulses", "coincidences", "fixed_pulses", "pulsed_update"]
+__all__ = [
+    "Pulses",
+    "apply_pulses",
+    "apply_steps",
+    "balanced_pulses",
+    "coincidences",
+    "even_pulses",
+    "fixed_pulses",
+    "pulsed_update",
+]
 
 # Streams are drawn in parts of this many slots, so that their random numbers stay in the cache; another number
 # would give another, equally good stream for the same seed.
@@ -90,15 +99,39 @@ def balanced_pulses(
         ValueError: See `fixed_pulses`.
     """
     _check(x, d, lr, step, max_slots)
-    size_x, size_d = x.abs(), d.abs()
-    top_x, top_d = size_x.amax(-1, keepdim=True), size_d.amax(-1, keepdim=True)
-    steps = lr / step * top_x * top_d
-    lengths = steps.ceil().clamp(max=max_slots)
-    share = (steps / lengths.clamp(min=1.0)).sqrt()
-    # a sample without a row or column to drive has no slot, and its quotient is never used
-    smallest = torch.finfo(x.dtype).tiny
-    p_x, p_d = size_x * (share / top_x.clamp(min=smallest)), size_d * (share / top_d.clamp(min=smallest))
-    return _draw(x, d, p_x, p_d, lengths.squeeze(-1).long(), generator)
+    return _draw(x, d, *_balanced(x, d, lr / step, max_slots), generator)
+
+
+def even_pulses(x: Tensor, d: Tensor, *, lr: float, step: float, max_slots: int = 31) -> Pulses:
+    """Return streams without chance: rows pulse first, columns evenly spread over the stream.
+
+    Lengths and probabilities are those of `balanced_pulses`. A row pulses in the first of its n slots, as many as p n
+    rounds to; a column wherever the van der Corput sequence in base 2 lies below its q. So the number of coincidences
+    is that of a low-discrepancy sequence, off from n p q by O(log n) at most instead of the square root of it, and
+    the same every time. What rounds to no pulse is never written: small products are lost, which chance keeps.
+
+    Args:
+        x: See `fixed_pulses`.
+        d: See `fixed_pulses`.
+        lr: See `fixed_pulses`.
+        step: See `fixed_pulses`.
+        max_slots: Longest stream of a sample.
+
+    Raises:
+        SetpointError: See `fixed_pulses`.
+        ValueError: See `fixed_pulses`.
+    """
+    _check(x, d, lr, step, max_slots)
+    p_x, p_d, lengths = _balanced(x, d, lr / step, max_slots)
+    saturated = ((p_x > 1.0).sum(-1) + (p_d > 1.0).sum(-1))[lengths > 0].sum()
+    sample = torch.repeat_interleave(lengths)
+    slot = torch.arange(len(sample), device=x.device) - (lengths.cumsum(0) - lengths)[sample]
+    # half a slot is added, so that a count is the rounded and not the truncated share
+    half = 0.5 / lengths[sample].clamp(min=1)
+    row_pulses = (2 * slot * half + half)[:, None] < p_x[sample]
+    column_pulses = (_van_der_corput(slot) + half)[:, None] < p_d[sample]
+    rows, columns = row_pulses * x.sign().to(torch.int8)[sample], column_pulses * (-d).sign().to(torch.int8)[sample]
+    return Pulses(rows, columns, saturated)
 
 
 def coincidences(pulses: Pulses) -> tuple[Tensor, Tensor]:
@@ -148,24 +181,33 @@ def apply_pulses(
     Raises:
         SetpointError: The weights do not fit the pulses or the cells, or lie outside the cells' bounds.
     """
-    shape = (pulses.rows.shape[1], pulses.columns.shape[1])
-    if tuple(w.shape) != shape or w.shape != cells.low.shape:
-        raise SetpointError(
-            f"{cells.response.name}: weights have shape {tuple(w.shape)}, pulses are for {shape} and cells for "
-            f"{tuple(cells.low.shape)}, expected the same"
-        )
-    inside = (w >= cells.low) & (w <= cells.high)  # False for NaN
-    if not bool(inside.all()):
-        raise SetpointError(
-            f"{cells.response.name}: {int((~inside).sum())} of {w.numel()} weights lie outside their cells' bounds; "
-            "clamp the weights to the cells' low and high before the first update"
-        )
+    _check_weights(w, (pulses.rows.shape[1], pulses.columns.shape[1]), cells)
     n_met = ((pulses.rows != 0).sum(-1) * (pulses.columns != 0).sum(-1)).sum()
     if n_met < _SPARSE * w.numel():
         return _sparse(w, pulses, cells, generator, order)
     if order == "frozen":
         return _step(w, *coincidences(pulses), cells, generator)
     return _slot_by_slot(w, pulses, cells, generator)
+
+
+@torch.no_grad()
+def apply_steps(w: Tensor, counts: Tensor, cells: PulsedCells, *, generator: torch.Generator) -> Tensor:
+    """Return the weights after every cell got pulses of its own, one after the other.
+
+    Args:
+        w: Weights before, shape `(n_rows, n_cols)`, each within its cell's bounds.
+        counts: Number of pulses, negative where they go down, integers of the same shape.
+        cells: The array's cells.
+        generator: Source of the noise from pulse to pulse, on w's torch device.
+
+    Raises:
+        SetpointError: The weights do not fit the counts or the cells, or lie outside the cells' bounds.
+    """
+    _check_weights(w, tuple(counts.shape), cells)
+    w = w.clone()
+    for k in range(int(counts.abs().max()) if counts.numel() else 0):
+        w = _step(w, counts > k, counts < -k, cells, generator)
+    return w
 
 
 def pulsed_update(
@@ -214,6 +256,42 @@ def _check(x: Tensor, d: Tensor, lr: float, step: float, n_slots: int) -> None:
             f"pulses: learning rate is {lr:g}, step {step:g} and the stream {n_slots} slots long, expected a finite "
             "rate of at least 0, a step above 0 and at least 1 slot"
         )
+
+
+def _check_weights(w: Tensor, shape: tuple[int, ...], cells: PulsedCells) -> None:
+    if tuple(w.shape) != shape or w.shape != cells.low.shape:
+        raise SetpointError(
+            f"{cells.response.name}: weights have shape {tuple(w.shape)}, pulses are for {shape} and cells for "
+            f"{tuple(cells.low.shape)}, expected the same"
+        )
+    inside = (w >= cells.low) & (w <= cells.high)  # False for NaN
+    if not bool(inside.all()):
+        raise SetpointError(
+            f"{cells.response.name}: {int((~inside).sum())} of {w.numel()} weights lie outside their cells' bounds; "
+            "clamp the weights to the cells' low and high before the first update"
+        )
+
+
+def _balanced(x: Tensor, d: Tensor, steps_a_unit: float, max_slots: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the probabilities of rows and columns and the lengths of balanced streams."""
+    size_x, size_d = x.abs(), d.abs()
+    top_x, top_d = size_x.amax(-1, keepdim=True), size_d.amax(-1, keepdim=True)
+    steps = steps_a_unit * top_x * top_d
+    lengths = steps.ceil().clamp(max=max_slots)
+    share = (steps / lengths.clamp(min=1.0)).sqrt()
+    # a sample without a row or column to drive has no slot, and its quotient is never used
+    smallest = torch.finfo(x.dtype).tiny
+    p_x, p_d = size_x * (share / top_x.clamp(min=smallest)), size_d * (share / top_d.clamp(min=smallest))
+    return p_x, p_d, lengths.squeeze(-1).long()
+
+
+def _van_der_corput(index: Tensor) -> Tensor:
+    """Return the numbers of the van der Corput sequence in base 2: the bits of an index, mirrored at the point."""
+    found, weight = torch.zeros(index.shape, dtype=torch.float64, device=index.device), 0.5
+    for bit in range(int(index.max()).bit_length() if index.numel() else 0):
+        found += weight * (index >> bit).bitwise_and(1)
+        weight /= 2
+    return found
 
 
 @torch.no_grad()

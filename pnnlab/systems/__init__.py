@@ -38,6 +38,7 @@ from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, 
 from pnnlab.systems._thread import DeviceThread
 from pnnlab.systems._timing import DATA_SHEET, Timing
 from pnnlab.systems._trace import Lane, Span, Trace
+from pnnlab.systems._weight_array import PulsedArray, TransposedArray
 
 __all__ = [
     "DATA_SHEET",
@@ -82,6 +83,7 @@ __all__ = [
     "PendingShots",
     "PortSystem",
     "PortSystemConfig",
+    "PulsedArray",
     "QuantumSpins",
     "QuantumSpinsConfig",
     "Relaxes",
@@ -103,6 +105,7 @@ __all__ = [
     "SystemConfig",
     "Timing",
     "Trace",
+    "TransposedArray",
     "YieldsControls",
     "system_kinds",
 ]

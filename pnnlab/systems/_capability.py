@@ -42,6 +42,8 @@ class Capability(StrEnum):
     """Has two copies, one free and one pushed, whose difference changes the parameters without a computer."""
     OUTER_PRODUCT_UPDATE = "outer_product_update"
     """Changes all its parameters at once by an outer product of pulses."""
+    SINGLE_PULSES = "single_pulses"
+    """Moves each parameter by pulses of its own, and reads what became of it."""
     SCATTERING = "scattering"
     """Its scattering matrix can be measured at chosen ports."""
     INTERNAL_STATE = "internal_state"

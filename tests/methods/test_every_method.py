@@ -23,6 +23,7 @@ PHYSICAL = [
         "small_echo",
         "small_kerr_modes",
         "small_mesh",
+        "small_pulsed",
         "small_resistor_copies",
         "small_resistors",
         "small_resonators",
@@ -47,6 +48,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "pepg": {"pairs": 2},
     "policy_gradient": {"draws": 4},
     "simulated_annealing": {"rounds": 2},
+    "tiki_taka": {"settle": 40},
     "weight_perturbation": {"perturbations": 2},
 }
 """What makes a method quick, by its name, where its defaults are made for longer training."""

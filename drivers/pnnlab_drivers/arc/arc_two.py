@@ -9,15 +9,16 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, field_validator, model_validator
 
-from pnnlab.devices import Candidate, CrossbarArray, DeviceOptions, Identity, Limits, SettingValue
+from pnnlab.devices import Candidate, DeviceOptions, Identity, Limits, PulsedCrossbar, SettingValue
 from pnnlab.errors import AcquisitionError, DeviceError
 from pnnlab.quantities import Siemens, Volts
 from pnnlab_drivers._sdk import vendor_module
-from pnnlab_drivers._write_verify import PulseOptions, report_missed, write_cell
+from pnnlab_drivers._write_verify import PulseOptions, pulse_limits, report_missed, write_cell
 
 __all__ = ["ArcTwo", "ArcTwoOptions"]
 
 FloatArray = npt.NDArray[np.floating]
+PulseCounts = npt.NDArray[np.integer]
 
 BITLINES: Final = (*range(16), *range(32, 48))
 """Channels that are rows of the array (pyarc2 documentation, overview)."""
@@ -69,13 +70,17 @@ class ArcTwoOptions(DeviceOptions):
         return self
 
 
-class ArcTwo(CrossbarArray):
+class ArcTwo(PulsedCrossbar):
     """Cells between the instrument's row and column channels, measured and written one at a time.
 
     Currents of a vector are the sums of those that each row's voltage alone drives through its cell, each measured at
-    that voltage. After every call of this driver all channels are tied to 0 V: left alone, they would float at their
-    last voltage. The safe state is all channels at the hard ground. How finely voltages are set, and what a second
-    program that opens the instrument would meet, is not documented and was not seen: nobody of pnnlab had one.
+    that voltage; read the other way, with the opposite voltage at the same channels. Pulses of a cell's own are the
+    smallest that `write` allows. The instrument could pulse many channels at once, but what half a pulse does to the
+    cells beside is the array's matter and nobody of pnnlab has seen it: nothing is updated in parallel.
+
+    After every call of this driver all channels are tied to 0 V: left alone, they would float at their last voltage.
+    The safe state is all channels at the hard ground. How finely voltages are set, and what a second program that opens
+    the instrument would meet, is not documented and was not seen: nobody of pnnlab had one.
     """
 
     Options: ClassVar[type[DeviceOptions]] = ArcTwoOptions
@@ -100,6 +105,16 @@ class ArcTwo(CrossbarArray):
     def shape(self) -> tuple[int, int]:
         """See `CrossbarArray.shape`."""
         return len(self.options.rows), len(self.options.columns)
+
+    @property
+    def reads_transposed(self) -> bool:
+        """See `CrossbarArray.reads_transposed`."""
+        return True
+
+    @property
+    def pulse_v(self) -> tuple[float, float]:
+        """See `PulsedCrossbar.pulse_v`."""
+        return self.options.write.smallest_v
 
     # Hooks
 
@@ -134,7 +149,10 @@ class ArcTwo(CrossbarArray):
 
     def _hard_limits(self) -> Mapping[str, Limits]:
         read_v = self.options.read_voltage_v
-        return {"conductance": Limits(*self.options.window_siemens), "voltage": Limits(-read_v, read_v)}
+        return {
+            "conductance": Limits(*self.options.window_siemens), "voltage": Limits(-read_v, read_v),
+            "pulse": pulse_limits(self.options.write),
+        }  # fmt: skip
 
     def _settings(self) -> dict[str, SettingValue]:
         options = self.options
@@ -170,6 +188,32 @@ class ArcTwo(CrossbarArray):
 
         self._grounded(measure_all)
         return amps.astype(np.result_type(volts.dtype, np.float32))
+
+    def _multiply_transposed(self, volts: FloatArray) -> FloatArray:
+        amps = np.zeros((len(volts), self.shape[0]))
+
+        def measure_all() -> None:
+            for row, column in np.ndindex(*self.shape):
+                low, high = self._channels(row, column)
+                for k, level in enumerate(volts[:, column].tolist()):
+                    if level:
+                        # the column at u and its row at ground are the row at -u and its column at ground
+                        amps[k, row] -= self._current(low, high, -level)
+
+        self._grounded(measure_all)
+        return amps.astype(np.result_type(volts.dtype, np.float32))
+
+    def _step(self, counts: PulseCounts) -> None:
+        nanos, (up_v, down_v) = round(self.options.write.pulse_s * 1e9), self.pulse_v
+
+        def pulse_all() -> None:
+            for row, column in np.argwhere(counts).tolist():
+                low, high = self._channels(row, column)
+                count = int(counts[row, column])
+                for _ in range(abs(count)):
+                    self._pulse(low, high, nanos, up_v if count > 0 else down_v)
+
+        self._grounded(pulse_all)
 
     def _read_conductance(self) -> FloatArray:
         siemens = np.zeros(self.shape)

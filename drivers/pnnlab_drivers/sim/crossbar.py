@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from pnnlab.devices import CrossbarArray, DeviceOptions, Identity, Limits, SettingValue
+from pnnlab.devices import DeviceOptions, Identity, Limits, PulsedCrossbar, SettingValue
 from pnnlab.quantities import Amps, Seconds, Volts
 from pnnlab_drivers.sim._converter import Converter
 from pnnlab_drivers.sim._plant import plant_of
@@ -16,6 +16,7 @@ from pnnlab_drivers.sim.crossbar_chip import CrossbarChip
 __all__ = ["SimCrossbar"]
 
 FloatArray = npt.NDArray[np.floating]
+PulseArray = npt.NDArray[np.integer]
 
 
 class SimCrossbarOptions(DeviceOptions):
@@ -29,6 +30,8 @@ class SimCrossbarOptions(DeviceOptions):
         full_scale_a: Largest column current; what lies outside saturates.
         program_time_s: Time to program or to read back one cell.
         vector_time_s: Time for one vector of voltages.
+        pulse_time_s: Time from one pulse to the next.
+        endurance: Pulses that a cell may get in its life.
         mismatch: Scales every hidden deviation below; 0 switches them off.
         row_gain_error: Standard deviation of the row drivers' relative gain errors.
         column_offset_a: Standard deviation of the columns' offsets.
@@ -46,6 +49,8 @@ class SimCrossbarOptions(DeviceOptions):
     full_scale_a: Amps = Field(default=1e-3, gt=0)
     program_time_s: Seconds = Field(default=1e-6, ge=0)
     vector_time_s: Seconds = Field(default=1e-6, ge=0)
+    pulse_time_s: Seconds = Field(default=1e-7, ge=0)
+    endurance: int = Field(default=1_000_000_000, gt=0)
     mismatch: float = 1.0
     row_gain_error: float = 0.0
     column_offset_a: Amps = 0.0
@@ -56,10 +61,11 @@ class SimCrossbarOptions(DeviceOptions):
     serial: str = "SIM-XBAR-1"
 
 
-class SimCrossbar(CrossbarArray):
+class SimCrossbar(PulsedCrossbar):
     """The drivers and converters around the cells of a `CrossbarChip`.
 
-    Cells are read back through the write circuit, cell by cell and without the converters of the columns.
+    Cells are read back through the write circuit, cell by cell and without the converters of the columns. Columns are
+    driven, and rows read, by converters of their own, which are like those of the other side but other specimens.
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimCrossbarOptions
@@ -70,6 +76,29 @@ class SimCrossbar(CrossbarArray):
     def shape(self) -> tuple[int, int]:
         """See `CrossbarArray.shape`."""
         return plant_of(self, CrossbarChip).shape
+
+    @property
+    def reads_transposed(self) -> bool:
+        """See `CrossbarArray.reads_transposed`."""
+        return True
+
+    @property
+    def pulses_cells(self) -> bool:
+        """See `PulsedCrossbar.pulses_cells`: where the plant's cells answer pulses (`pulses`)."""
+        return plant_of(self, CrossbarChip).pulsed is not None
+
+    @property
+    def updates_in_parallel(self) -> bool:
+        """See `PulsedCrossbar.updates_in_parallel`."""
+        return self.pulses_cells
+
+    @property
+    def pulse_v(self) -> tuple[float, float]:
+        """See `PulsedCrossbar.pulse_v`."""
+        pulses = plant_of(self, CrossbarChip).options.pulses
+        if pulses is None:
+            raise self._unable("pulse its cells; give its plant `pulses`")
+        return pulses.raise_v, pulses.lower_v
 
     def expected(self, volts: torch.Tensor, siemens: torch.Tensor) -> torch.Tensor:
         """See `pnnlab.devices.Oracle`: mean column currents.
@@ -95,22 +124,35 @@ class SimCrossbar(CrossbarArray):
         low, high = self._chip.window_siemens
         slack = 4 * float(np.finfo(np.float32).eps) * high
         # the window's ends, rounded to single precision, are still its ends
-        return {"conductance": Limits(low - slack if low else 0.0, high + slack), "voltage": self._rows.limits()}
+        pulses = self._chip.options.pulses
+        pulse = Limits(0.0, 0.0) if pulses is None else Limits(pulses.lower_v, pulses.raise_v)
+        most_a = max(self.shape) * max(-pulse.low, pulse.high) * high
+        return {
+            "conductance": Limits(low - slack if low else 0.0, high + slack), "voltage": self._rows.limits(),
+            "pulse": pulse, "line_current": Limits(0.0, (1 + 1e-6) * most_a),
+            "wear": Limits(0, self.options.endurance),
+        }  # fmt: skip
 
     def _open(self) -> None:
         self._chip = chip = plant_of(self, CrossbarChip)
         options = self.options
         scale = options.mismatch
-        self._rows = Converter(
-            chip.shape[0], low=-options.read_voltage_v, high=options.read_voltage_v,
-            n_codes=2**options.row_bits - 1, symmetric=True, gain=scale * options.row_gain_error,
-            generator=chip.specimen(f"rows {self.name}"), dtype=chip.dtype, torch_device=chip.torch_device,
+        self._rows, self._column_drivers = (
+            Converter(
+                n, low=-options.read_voltage_v, high=options.read_voltage_v, n_codes=2**options.row_bits - 1,
+                symmetric=True, gain=scale * options.row_gain_error, generator=chip.specimen(f"{who} {self.name}"),
+                dtype=chip.dtype, torch_device=chip.torch_device,
+            )
+            for n, who in ((chip.shape[0], "rows"), (chip.shape[1], "column drivers"))
         )  # fmt: skip
-        self._columns = Converter(
-            chip.shape[1], low=-options.full_scale_a, high=options.full_scale_a,
-            n_codes=2**options.column_bits - 1, symmetric=True, offset=scale * options.column_offset_a,
-            gain=scale * options.column_gain_error, inl_lsb=scale * options.column_inl_lsb,
-            generator=chip.specimen(f"columns {self.name}"), dtype=chip.dtype, torch_device=chip.torch_device,
+        self._columns, self._row_readers = (
+            Converter(
+                n, low=-options.full_scale_a, high=options.full_scale_a, n_codes=2**options.column_bits - 1,
+                symmetric=True, offset=scale * options.column_offset_a, gain=scale * options.column_gain_error,
+                inl_lsb=scale * options.column_inl_lsb, generator=chip.specimen(f"{who} {self.name}"),
+                dtype=chip.dtype, torch_device=chip.torch_device,
+            )
+            for n, who in ((chip.shape[1], "columns"), (chip.shape[0], "row readers"))
         )  # fmt: skip
 
     def _identify(self) -> Identity:
@@ -140,19 +182,39 @@ class SimCrossbar(CrossbarArray):
         self._let_pass(siemens.size * self.options.program_time_s)
         self._chip.write(siemens)
 
+    def _realise_column_voltage(self, volts: FloatArray) -> FloatArray:
+        return self._column_drivers.nearest(volts) if self.options.quantised else volts
+
     def _multiply(self, volts: FloatArray) -> FloatArray:
+        return self._measured(volts, self._rows, self._columns, f"columns {self.name}", transposed=False)
+
+    def _multiply_transposed(self, volts: FloatArray) -> FloatArray:
+        drivers, readers = self._column_drivers, self._row_readers
+        return self._measured(volts, drivers, readers, f"row readers {self.name}", transposed=True)
+
+    def _measured(
+        self, volts: FloatArray, drivers: Converter, readers: Converter, who: str, *, transposed: bool
+    ) -> FloatArray:
         chip, options, start_s = self._chip, self.options, self.clock.now_s()
-        rows = self._rows.distort(torch.as_tensor(volts, dtype=chip.dtype, device=chip.torch_device))
-        currents = chip.currents(rows, start_s=start_s, vector_s=options.vector_time_s)
-        measured: FloatArray = self._columns.distort(currents).cpu().numpy().astype(np.float64)
+        driven = drivers.distort(torch.as_tensor(volts, dtype=chip.dtype, device=chip.torch_device))
+        currents = chip.currents(driven, start_s=start_s, vector_s=options.vector_time_s, transposed=transposed)
+        measured: FloatArray = readers.distort(currents).cpu().numpy().astype(np.float64)
         if options.noise * options.noise_rms_a:
-            noise = chip.noise(f"columns {self.name}").standard_normal(measured.shape)
+            noise = chip.noise(who).standard_normal(measured.shape)
             measured += options.noise * options.noise_rms_a * noise
         if options.quantised:
-            measured = self._columns.nearest(measured)
+            measured = readers.nearest(measured)
         self._let_pass(len(volts) * options.vector_time_s)
         kind = np.result_type(volts.dtype, np.float32)
-        return np.clip(measured, self._columns.low, self._columns.high).astype(kind)
+        return np.clip(measured, readers.low, readers.high).astype(kind)
+
+    def _step(self, counts: PulseArray) -> None:
+        self._let_pass(float(np.abs(counts).sum()) * self.options.pulse_time_s)
+        self._chip.step(counts)
+
+    def _update(self, rows: PulseArray, columns: PulseArray) -> None:
+        self._let_pass(len(rows) * self.options.pulse_time_s)
+        self._chip.update(rows, columns)
 
     def _read_conductance(self) -> FloatArray:
         self._let_pass(self.shape[0] * self.shape[1] * self.options.program_time_s)

@@ -12,7 +12,9 @@ from torch import Tensor
 from pnnlab.devices import Clock
 from pnnlab.errors import DeviceError
 from pnnlab.physics import (
+    PowerLawDrift,
     ProgrammedCells,
+    Pulses,
     Wires,
     conductance_at,
     effective_conductance,
@@ -23,6 +25,7 @@ from pnnlab.physics import (
 )
 from pnnlab.quantities import Ohms
 from pnnlab_drivers.sim._plant import PlantOptions, SimPlant
+from pnnlab_drivers.sim._pulsed_cells import PulsedArray, PulsesOptions
 
 __all__ = ["CrossbarChip"]
 
@@ -31,6 +34,7 @@ _STALE: Final = 1e-4
 published cells are read with a hundred times as much noise."""
 
 SiemensArray = npt.NDArray[np.floating]
+PulseArray = npt.NDArray[np.integer]
 
 
 class CrossbarChipOptions(PlantOptions):
@@ -47,6 +51,7 @@ class CrossbarChipOptions(PlantOptions):
         programming_noise: Scales the published spread of a write; 0 switches it off.
         drift: Scales the published drift; 0 switches it off.
         read_noise: Scales the published noise of a read; 0 switches it off.
+        pulses: How cells answer pulses; left out, they can be programmed only.
     """
 
     shape: tuple[int, int] = (64, 64)
@@ -59,6 +64,7 @@ class CrossbarChipOptions(PlantOptions):
     programming_noise: float = Field(default=1.0, ge=0)
     drift: float = Field(default=1.0, ge=0)
     read_noise: float = Field(default=1.0, ge=0)
+    pulses: PulsesOptions | None = None
 
     @field_validator("cells")
     @classmethod
@@ -80,6 +86,9 @@ class CrossbarChip(SimPlant):
 
     Until they are first programmed all cells are at the lowest conductance. A cell that is stuck has been so from the
     beginning and stays so.
+
+    Where cells answer pulses, each keeps to its own bounds, which writing cannot pass either. A cell that a pulse moved
+    drifts on as its last write decided.
     """
 
     Options: ClassVar[type[PlantOptions]] = CrossbarChipOptions
@@ -99,6 +108,11 @@ class CrossbarChip(SimPlant):
         cells = program(self._target, self._model, self.specimen("cells"))
         self._target = self._target.to(self.torch_device)
         self._cells = cells.to(self.torch_device)
+        self.pulsed = None if chosen.pulses is None else PulsedArray(
+            chosen.pulses, chosen.shape, self.window_siemens, mismatch=chosen.mismatch,
+            generator=self.specimen("pulses"), like=self._target,
+        )  # fmt: skip
+        self._bound()
         self._written_s = clock.now_s()
         self._behind_wires: tuple[Tensor, Tensor] | None = None
 
@@ -128,8 +142,20 @@ class CrossbarChip(SimPlant):
         # clone: the caller's array may change later
         self._target = target.clone().clamp(*self.window_siemens)
         self._cells = program(self._target, self._model, self._generator("write"), stuck=self._cells.stuck)
+        self._bound()
         self._written_s = self.clock.now_s()
         self._behind_wires = None
+
+    def update(self, rows: PulseArray, columns: PulseArray) -> None:
+        """Send streams of pulses, shapes `(n_slots, n_rows)` and `(n_slots, n_columns)`, as the role does."""
+        assert self.pulsed is not None  # noqa: S101 (the driver has asked)
+        sent = Pulses(self._placed(rows, torch.int8), self._placed(columns, torch.int8), torch.tensor(0))
+        self._move(self.pulsed.updated(self._now(), sent, self._generator("pulses")))
+
+    def step(self, counts: PulseArray) -> None:
+        """Give each cell pulses of its own, shape `(n_rows, n_columns)`."""
+        assert self.pulsed is not None  # noqa: S101 (the driver has asked)
+        self._move(self.pulsed.stepped(self._now(), self._placed(counts, torch.int64), self._generator("pulses")))
 
     def read(self) -> Tensor:
         """Return the conductance of every cell, read one by one, shape `(n_rows, n_columns)`, in S."""
@@ -140,20 +166,22 @@ class CrossbarChip(SimPlant):
         )
         return present + std * noise
 
-    def currents(self, volts: Tensor, *, start_s: float, vector_s: float) -> Tensor:
+    def currents(self, volts: Tensor, *, start_s: float, vector_s: float, transposed: bool = False) -> Tensor:
         """Return the currents of the columns, with the cells' noise.
 
         Args:
             volts: Voltages of the rows in V, shape `(n, n_rows)`, one vector after the other.
             start_s: When the first one is applied.
             vector_s: Time from one to the next; a vector's currents are those at the end of its time.
+            transposed: Drive the columns at their bottom ends and read the rows at their left ends instead: a network
+                of resistors is reciprocal, with wires too.
 
         Returns:
-            Shape `(n, n_columns)`, in A.
+            Shape `(n, n_columns)`, in A; `(n, n_rows)` if transposed.
         """
         generator = self._generator("multiply") if self._noisy else None
         with torch.no_grad():
-            return self._currents(volts, self._age_s(start_s + vector_s), vector_s, generator)
+            return self._currents(volts, self._age_s(start_s + vector_s), vector_s, generator, transposed=transposed)
 
     def settled(self, volts: Tensor, siemens: Tensor) -> Tensor:
         """Return the mean currents in A, shape `(n, n_columns)`, differentiably.
@@ -201,6 +229,30 @@ class CrossbarChip(SimPlant):
     def _noisy(self) -> bool:
         return self._model.read_noise is not None and self._model.read_scale > 0
 
+    def _placed(self, values: PulseArray, kind: torch.dtype) -> Tensor:
+        return torch.as_tensor(values, device=self.torch_device).to(kind)
+
+    def _now(self) -> Tensor:
+        return conductance_at(self._cells, self._age_s(self.clock.now_s()))
+
+    def _bound(self) -> None:
+        """Hold cells that have just been written within the bounds that are theirs."""
+        if self.pulsed is not None:
+            g = self._cells.g_siemens
+            free = self._cells.stuck == 0
+            self._cells = replace(self._cells, g_siemens=torch.where(free, self.pulsed.reached(g), g))
+
+    def _move(self, siemens: Tensor) -> None:
+        """Let the cells have these conductances now; stuck ones stay."""
+        cells, present = self._cells, self._now()
+        moved = siemens - present
+        if isinstance(self._model.drift, PowerLawDrift):
+            # what is left of the written conductance by now is a factor, through which the change must be seen
+            moved = moved * torch.where(present > 0, cells.g_siemens / present.clamp(min=1e-30), 1.0)
+        g = torch.where(cells.stuck == 0, (cells.g_siemens + moved).clamp(min=0.0), cells.g_siemens)
+        self._cells = replace(cells, g_siemens=g)
+        self._behind_wires = None
+
     def _generator(self, who: str) -> torch.Generator:
         """Return a generator for one act; its seed is the next number of the part's running noise source."""
         seed = int(self.noise(who).integers(2**63 - 1))
@@ -209,7 +261,9 @@ class CrossbarChip(SimPlant):
     def _age_s(self, time_s: float) -> float:
         return max(time_s - self._written_s, 0.0)
 
-    def _currents(self, volts: Tensor, age_s: float, vector_s: float, generator: torch.Generator | None) -> Tensor:
+    def _currents(
+        self, volts: Tensor, age_s: float, vector_s: float, generator: torch.Generator | None, *, transposed: bool
+    ) -> Tensor:
         """Return the currents of vectors from `age_s` on; where cells drift meanwhile, in parts."""
         n, end_s = len(volts), age_s + (len(volts) - 1) * vector_s
         if n > 1:
@@ -217,8 +271,13 @@ class CrossbarChip(SimPlant):
             if float(moved.abs().max()) > _STALE * self._model.g_max_siemens:
                 half = n // 2
                 parts = (volts[:half], age_s), (volts[half:], age_s + half * vector_s)
-                return torch.cat([self._currents(part, since_s, vector_s, generator) for part, since_s in parts])
+                return torch.cat([
+                    self._currents(part, since_s, vector_s, generator, transposed=transposed)
+                    for part, since_s in parts
+                ])  # fmt: skip
         matrix, variance = self._terminals((age_s + end_s) / 2)
+        if transposed:
+            matrix, variance = matrix.mT, variance.mT
         return multiply(volts, matrix, read_variance=variance if self._noisy else None, generator=generator)
 
     def _terminals(self, age_s: float) -> tuple[Tensor, Tensor]:

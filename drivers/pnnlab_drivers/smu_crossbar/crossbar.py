@@ -8,17 +8,18 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from pnnlab.devices import CrossbarArray, DeviceOptions, Identity, Limits, SettingValue
+from pnnlab.devices import DeviceOptions, Identity, Limits, PulsedCrossbar, SettingValue
 from pnnlab.errors import AcquisitionError, PnnlabError
 from pnnlab.quantities import Amps, Siemens, Volts
 from pnnlab.transports import LinkOptions, Transport, open_transport
-from pnnlab_drivers._write_verify import PulseOptions, report_missed, write_cell
+from pnnlab_drivers._write_verify import PulseOptions, pulse_limits, report_missed, write_cell
 from pnnlab_drivers.smu_crossbar._matrix import Matrix, ScpiMatrix, TspMatrix
 from pnnlab_drivers.smu_crossbar._smu import ScpiSmu, Smu, TspSmu
 
 __all__ = ["SmuCrossbar", "SmuCrossbarOptions", "WriteOptions"]
 
 FloatArray = npt.NDArray[np.floating]
+PulseCounts = npt.NDArray[np.integer]
 
 
 class SpokenTo(LinkOptions):
@@ -92,13 +93,17 @@ class SmuCrossbarOptions(DeviceOptions):
         return self
 
 
-class SmuCrossbar(CrossbarArray):
+class SmuCrossbar(PulsedCrossbar):
     """Cells that are measured one at a time: a row gets a voltage, the current of one column is measured.
 
     Currents of a vector are the sums of those that each row's voltage alone drives through its cell: right as far as
     unselected lines carry no current, as with a transistor in each cell or a guard on `idle_rows` and `idle_columns`.
     Each cell is measured at the very voltage that its row has, so that a curved cell counts as it is. A multiplication
     switches once for each cell, and measures once for each cell and vector: some ten milliseconds each.
+
+    Read the other way, a cell is measured at the same terminals with the opposite voltage: what its column at u drives
+    into its row. Pulses of a cell's own are the smallest that `write` allows, with its compliance; one source cannot
+    pulse all lines at once, so nothing is updated in parallel. How many pulses a cell bears is told by `limits`.
 
     No crosspoint is switched under voltage, and none is trusted: which are closed is asked before the source is
     connected. The safe state is the source off and all crosspoints open.
@@ -115,6 +120,16 @@ class SmuCrossbar(CrossbarArray):
     def shape(self) -> tuple[int, int]:
         """See `CrossbarArray.shape`."""
         return len(self.options.rows), len(self.options.columns)
+
+    @property
+    def reads_transposed(self) -> bool:
+        """See `CrossbarArray.reads_transposed`."""
+        return True
+
+    @property
+    def pulse_v(self) -> tuple[float, float]:
+        """See `PulsedCrossbar.pulse_v`."""
+        return self.options.write.smallest_v
 
     # Hooks
 
@@ -156,7 +171,10 @@ class SmuCrossbar(CrossbarArray):
 
     def _hard_limits(self) -> Mapping[str, Limits]:
         read_v = self.options.read_voltage_v
-        return {"conductance": Limits(*self.options.window_siemens), "voltage": Limits(-read_v, read_v)}
+        return {
+            "conductance": Limits(*self.options.window_siemens), "voltage": Limits(-read_v, read_v),
+            "pulse": pulse_limits(self.options.write),
+        }  # fmt: skip
 
     def _settings(self) -> dict[str, SettingValue]:
         options = self.options
@@ -192,6 +210,26 @@ class SmuCrossbar(CrossbarArray):
                         self._smu.put(level)
                         amps[k, column] += self._measured(row, column)
         return amps.astype(kind)
+
+    def _multiply_transposed(self, volts: FloatArray) -> FloatArray:
+        kind = np.result_type(volts.dtype, np.float32)
+        amps = np.zeros((len(volts), self.shape[0]))
+        for row, column in np.ndindex(*self.shape):
+            with self._selected(row, column):
+                for k, level in enumerate(volts[:, column].tolist()):
+                    if level:
+                        # the column at u and its row at ground are the row at -u and its column at ground
+                        self._smu.put(-level)
+                        amps[k, row] -= self._measured(row, column)
+        return amps.astype(kind)
+
+    def _step(self, counts: PulseCounts) -> None:
+        write, (up_v, down_v) = self.options.write, self.pulse_v
+        for row, column in np.argwhere(counts).tolist():
+            count = int(counts[row, column])
+            with self._selected(row, column):
+                for _ in range(abs(count)):
+                    self._smu.pulse(up_v if count > 0 else down_v, write.pulse_s, write.compliance_a)
 
     def _read_conductance(self) -> FloatArray:
         siemens = np.zeros(self.shape)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pnnlab.devices import SimulatedClock
-from pnnlab.errors import DeviceError
+from pnnlab.devices import Limits, SimulatedClock
+from pnnlab.errors import AbilityError, DeviceError, SetpointError
 from pnnlab.testing import CrossbarArrayConformance, DeviceArguments
 from pnnlab_drivers.arc.arc_two import BITLINES, WORDLINES, ArcTwo, ArcTwoOptions
 from tests.drivers.arc import arc2_model
@@ -81,6 +81,24 @@ def test_cells_are_written_read_and_multiplied_and_channels_never_left_floating(
         untouched[np.ix_((16, 63), (0, 33, 5))] = False
         assert (board.siemens[untouched] == 20e-6).all()
     assert board.state == "HardGnd"
+
+
+def test_cells_are_read_the_other_way_and_stepped_one_by_one(firmware: Path, model: Any) -> None:
+    volts = np.random.default_rng(0).uniform(-0.2, 0.2, (4, 2))
+    with ArcTwo("array", options(firmware), clock=SimulatedClock(), limits={"wear": Limits(0, 3)}) as device:
+        device.program(np.full((3, 2), 40e-6))
+        board = model.BOARDS[0]
+        before = board.siemens[np.ix_((16, 63), (0, 33, 5))].T.copy()
+        np.testing.assert_allclose(device.multiply_transposed(volts)[1], volts @ before.T, rtol=1e-6)
+        counts = np.array([[3, 0], [0, -2], [0, 0]])
+        device.step(counts)
+        moved = board.siemens[np.ix_((16, 63), (0, 33, 5))].T - before
+        np.testing.assert_array_equal(np.sign(moved), np.sign(counts))
+        assert board.state == "SoftGnd"
+        with pytest.raises(SetpointError, match="wear, in pulses of a cell, 6 at index"):
+            device.step(counts)
+        with pytest.raises(AbilityError, match="cannot pulse all rows and columns at once"):
+            device.update(np.ones((1, 3), int), np.ones((1, 2), int))
 
 
 def test_a_failure_in_the_middle_still_grounds(firmware: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

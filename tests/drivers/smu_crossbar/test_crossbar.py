@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pnnlab.devices import SimulatedClock
-from pnnlab.errors import AcquisitionError, DeviceError, SetpointError
+from pnnlab.errors import AbilityError, AcquisitionError, DeviceError, SetpointError
 from pnnlab.testing import Check, CrossbarArrayConformance, DeviceArguments, TcpInstrument, shows
 from pnnlab_drivers.smu_crossbar.crossbar import SmuCrossbar, SmuCrossbarOptions
 from tests.drivers.scpi.model import ScpiFraming
@@ -100,6 +100,24 @@ def test_cells_are_written_to_tolerance_and_multiply(language: str) -> None:
         np.testing.assert_array_equal(rack.cells.siemens, before)  # reading moves no cell
         assert rack.cells.hot == 0 and not rack.cells.output
     assert not rack.cells.closed and not rack.cells.output
+
+
+@pytest.mark.parametrize("language", ["tsp", "scpi"])
+def test_cells_are_read_the_other_way_and_stepped_one_by_one(language: str) -> None:
+    volts = np.random.default_rng(0).uniform(-0.2, 0.2, (4, 2))
+    with crossbar(language) as (device, rack):
+        device.program(np.full((3, 2), 40e-6))
+        before = rack.cells.siemens.copy()
+        setpoint, amps = device.multiply_transposed(volts)
+        np.testing.assert_allclose(amps, setpoint.realised @ before.T, rtol=1e-4, atol=1e-11)
+        np.testing.assert_array_equal(rack.cells.siemens, before)
+        counts = np.array([[3, 0], [0, -2], [0, 0]])
+        device.step(counts)
+        np.testing.assert_array_equal(np.sign(rack.cells.siemens - before), np.sign(counts))
+        np.testing.assert_array_equal(device.pulses_had, np.abs(counts))
+        assert rack.cells.hot == 0 and not rack.cells.output
+        with pytest.raises(AbilityError, match="cannot pulse all rows and columns at once"):
+            device.update(np.ones((1, 3), int), np.ones((1, 2), int))
 
 
 @pytest.mark.parametrize("language", ["tsp", "scpi"])
