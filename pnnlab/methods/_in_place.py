@@ -64,9 +64,7 @@ class InPlace(TrainingMethod):
 
     Options: ClassVar[type[PulseOptions]] = PulseOptions
     needs_twin: ClassVar[bool] = False
-    needs: ClassVar[frozenset[Capability]] = frozenset({
-        Capability.BIDIRECTIONAL, Capability.RECIPROCAL, Capability.OUTER_PRODUCT_UPDATE,
-    })  # fmt: skip
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.TRANSPOSED_READ, Capability.OUTER_PRODUCT_UPDATE})
     options: PulseOptions
 
     @abstractmethod

@@ -25,7 +25,7 @@ class InMemoryBackpropagation(PhysicalGradient):
 
     name: ClassVar[str] = "in_memory_backpropagation"
     summary: ClassVar[str] = "errors run back by the transposed read (Gokmen & Vlasov, Front. Neurosci. 10, 333, 2016)"
-    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.BIDIRECTIONAL, Capability.RECIPROCAL})
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.TRANSPOSED_READ})
 
     def prepare(self, model: nn.Module, setting: Setting) -> None:
         """See `TrainingMethod.prepare`."""

@@ -24,9 +24,7 @@ class MixedPrecision(InPlace):
 
     name: ClassVar[str] = "mixed_precision"
     summary: ClassVar[str] = "digital sum of gradients, blind single pulses (Nandakumar et al., Front. Neurosci., 2020)"
-    needs: ClassVar[frozenset[Capability]] = frozenset({
-        Capability.BIDIRECTIONAL, Capability.RECIPROCAL, Capability.SINGLE_PULSES,
-    })  # fmt: skip
+    needs: ClassVar[frozenset[Capability]] = frozenset({Capability.TRANSPOSED_READ, Capability.SINGLE_PULSES})
 
     def make_rule(self, layer: PhysicalLayer, weights: PulsedWeights, setting: Setting) -> LayerRule:
         """See `InPlace.make_rule`."""

@@ -44,6 +44,8 @@ class Capability(StrEnum):
     """Changes all its parameters at once by an outer product of pulses."""
     SINGLE_PULSES = "single_pulses"
     """Moves each parameter by pulses of its own, and reads what became of it."""
+    TRANSPOSED_READ = "transposed_read"
+    """Multiplies with a matrix of weights, and with its transpose from the other side, each weight being a control."""
     SCATTERING = "scattering"
     """Its scattering matrix can be measured at chosen ports."""
     INTERNAL_STATE = "internal_state"

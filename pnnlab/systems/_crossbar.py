@@ -127,7 +127,7 @@ class CrossbarSystem(System):
         """See `System.capabilities`: what the array can; that cells obey is measured."""
         found = set()
         if self._array.reads_transposed:
-            found |= {Capability.BIDIRECTIONAL, Capability.RECIPROCAL}
+            found |= {Capability.BIDIRECTIONAL, Capability.RECIPROCAL, Capability.TRANSPOSED_READ}
         if isinstance(self._array, PulsedCrossbar) and self._array.pulses_cells:
             found.add(Capability.SINGLE_PULSES)
             if self._array.updates_in_parallel:

@@ -94,7 +94,7 @@ def test_a_restored_system_keeps_what_pulses_made() -> None:
 
 
 def test_capabilities_are_those_of_the_array() -> None:
-    both = {Capability.BIDIRECTIONAL, Capability.RECIPROCAL}
+    both = {Capability.BIDIRECTIONAL, Capability.RECIPROCAL, Capability.TRANSPOSED_READ}
     assert wired().capabilities == both | {Capability.SINGLE_PULSES, Capability.OUTER_PRODUCT_UPDATE}
     assert wired(pulses=None).capabilities == both
     assert isinstance(wired(), PulsedArray) and isinstance(wired(), TransposedArray)
