@@ -1,38 +1,34 @@
 """PEPITA: a second forward pass, its input modulated by the error, takes the place of the backward pass."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn, optim
+from torch import Tensor, nn
 
-from pnnlab.methods._layer_errors import LayerErrors, LayerErrorsOptions, Part, teach_each
-from pnnlab.methods._masks import MaskedChain, MaskOptions
-from pnnlab.methods._method import LossFunction, MethodOptions, physical_layers
+from pnnlab.methods._either import ControlsOrMasks, ControlsOrMasksOptions
+from pnnlab.methods._layer_errors import Part, teach_each
+from pnnlab.methods._masks import MaskedChain
+from pnnlab.methods._method import LossFunction, physical_layers
 from pnnlab.methods._setting import Setting
 from pnnlab.nn import PhysicalLayer, cut_at_layers
 
 __all__ = ["Pepita", "PepitaOptions"]
 
 
-class PepitaOptions(LayerErrorsOptions):
-    """Options of PEPITA.
+class PepitaOptions(ControlsOrMasksOptions):
+    """Options of PEPITA; see `ControlsOrMasksOptions` for the others.
 
     Attributes:
         strength: Root mean square of the modulation for an error of length 1, relative to that of the inputs.
-        trained: `controls`: those of the layers, through the Jacobian of each layer's own twin; `masks`: digital linear
-            maps in front of the physical layers and a read-out behind them, without any twin.
-        masks: Of the masks.
     """
 
     strength: float = Field(default=0.3, gt=0)
-    trained: Literal["controls", "masks"] = "controls"
-    masks: MaskOptions = MaskOptions()
 
 
-class Pepita(LayerErrors):
+class Pepita(ControlsOrMasks):
     """Δ_l ∝ (h_l - h_l^err) h_{l-1}^errᵀ: what the error, projected onto the inputs, changes further down.
 
     The first pass gives h_l and the error e, softmax less target; the second, with x + F e (F random and fixed), gives
@@ -46,38 +42,27 @@ class Pepita(LayerErrors):
     Options = PepitaOptions
     options: PepitaOptions
 
-    @classmethod
-    def wants_twin(cls, options: MethodOptions) -> bool:
-        """See `TrainingMethod.wants_twin`."""
-        return getattr(options, "trained", "controls") == "controls"
+    stream: ClassVar[int] = 17
 
     def prepare(self, model: nn.Module, setting: Setting) -> None:
         """See `TrainingMethod.prepare`."""
         super().prepare(model, setting)
-        self._masks: MaskedChain | None = None
-        if self.options.trained == "masks":
-            self._masks = MaskedChain(model, self.options.masks, setting, setting.generator(17))
-        n = setting.n_in if self._masks else physical_layers(model)[0].system.n_in
+        n = physical_layers(model)[0].system.n_in if self.chain is None else setting.n_in
         self._projector = torch.randn(setting.n_classes, n, generator=setting.generator(18), dtype=setting.dtype)
 
     def n_measurements(self, layers: Sequence[PhysicalLayer]) -> int:
         """See `LayerErrors.n_measurements`."""
         return 2 * len(layers)
 
-    def step(
-        self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, optimiser: optim.Optimizer
-    ) -> dict[str, float]:
-        """See `TrainingMethod.step`."""
-        if self._masks is None:
-            return super().step(model, x, target, loss, optimiser)
-        first = self._masks.measure(x, self.micro_batch)
-        error, value = self._masks.read_out(first.features, target, loss)
-        second = self._masks.measure(self._modulated(x, error * len(x)), self.micro_batch)
-        readout = self._masks.readout
-        readout.weight.grad, readout.bias.grad = error.T @ second.features, error.sum(0)
+    def teach_masks(self, chain: MaskedChain, x: Tensor, target: Tensor, loss: LossFunction) -> float:
+        """See `ControlsOrMasks.teach_masks`."""
+        first = chain.measure(x, self.micro_batch)
+        error, value = chain.read_out(first.features, target, loss)
+        second = chain.measure(self._modulated(x, error * len(x)), self.micro_batch)
+        chain.readout.weight.grad, chain.readout.bias.grad = error.T @ second.features, error.sum(0)
         deltas = [(a - b) / len(x) for a, b in zip(first.sums, second.sums, strict=True)]
-        self._masks.descend(second.inputs, deltas)
-        return {"loss": value}
+        chain.descend(second.inputs, deltas)
+        return value
 
     def teach(self, part: Part) -> None:
         """See `LayerErrors.teach`."""
@@ -91,21 +76,6 @@ class Pepita(LayerErrors):
             (one.y.detach() - two.y.detach()) / part.batch for one, two in zip(part.segments, second, strict=True)
         ]
         teach_each(second, [*deltas[:-1], part.last])
-
-    def predict(self, model: nn.Module, x: Tensor) -> Tensor:
-        """See `TrainingMethod.predict`."""
-        return super().predict(model, x) if self._masks is None else self._masks(x)
-
-    def state(self) -> dict[str, Any]:
-        """See `TrainingMethod.state`."""
-        return super().state() if self._masks is None else self._masks.state()
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        """See `TrainingMethod.load_state`."""
-        if self._masks is None:
-            super().load_state(state)
-        else:
-            self._masks.load_state(state)
 
     def _modulated(self, x: Tensor, error: Tensor) -> Tensor:
         """Return x + F e, F being as strong as the options say; errors are those of each sample."""
