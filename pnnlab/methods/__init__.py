@@ -59,6 +59,7 @@ from pnnlab.methods.pepg import Pepg, PepgOptions
 from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
 from pnnlab.methods.phyll import PhyLL
+from pnnlab.methods.physical_media import PhysicalMedia, PhysicalMediaOptions
 from pnnlab.methods.physics_aware import PhysicsAware
 from pnnlab.methods.policy_gradient import PolicyGradient, PolicyGradientOptions
 from pnnlab.methods.predictive_coding import PredictiveCoding
@@ -143,6 +144,8 @@ __all__ = [
     "PhotonCounting",
     "PhyLL",
     "PhysicalGradient",
+    "PhysicalMedia",
+    "PhysicalMediaOptions",
     "PhysicsAware",
     "PolicyGradient",
     "PolicyGradientOptions",

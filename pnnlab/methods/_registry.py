@@ -50,6 +50,7 @@ from pnnlab.methods.pepg import Pepg
 from pnnlab.methods.pepita import Pepita
 from pnnlab.methods.photon_counting import PhotonCounting
 from pnnlab.methods.phyll import PhyLL
+from pnnlab.methods.physical_media import PhysicalMedia
 from pnnlab.methods.physics_aware import PhysicsAware
 from pnnlab.methods.policy_gradient import PolicyGradient
 from pnnlab.methods.predictive_coding import PredictiveCoding
@@ -117,6 +118,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     Pepita,
     PhotonCounting,
     PhyLL,
+    PhysicalMedia,
     PhysicsAware,
     PolicyGradient,
     PredictiveCoding,

@@ -61,12 +61,12 @@ class PortedMedium(nn.Module, ABC):
 
 
 class AcousticCavity(PortedMedium):
-    """Sound pressure u in a two-dimensional cavity with hard walls, by leapfrog steps on a square grid.
+    """Sound pressure u in a two-dimensional cavity, by leapfrog steps on a square grid.
 
     `(1 + γ/2) u⁺ = 2 u - (1 - γ/2) u⁻ + c² Δu - 2 v ∂ₓ(u - u⁻) + s`, one sample a step: centred differences of the
-    damped wave equation (Courant, Friedrichs & Lewy 1928; stable for c² ≤ 1/2), Δ with mirrored neighbours at the
-    walls. Damping may differ from place to place: the impulse responses between ports stay symmetric whatever it is. A
-    mean flow v along the rows breaks that.
+    damped wave equation (Courant, Friedrichs & Lewy 1928; stable for c² ≤ 1/2), Δ with mirrored neighbours at hard
+    walls and silent ones at open ends. Damping may differ from place to place: the impulse responses between ports stay
+    symmetric whatever it is. A mean flow v along the rows breaks that.
 
     Args:
         shape: Rows and columns of the grid.
@@ -74,6 +74,7 @@ class AcousticCavity(PortedMedium):
         courant: c, in cells a sample, at most √½.
         damping: γ, the part of the velocity that is lost in a sample, in the air.
         wall_damping: What is added to γ in the cells along the walls.
+        walls: `hard` ones reflect pressure as it is and keep what is pumped in; `open` ends reflect it reversed.
         flow: v, in cells a sample; 0 for a medium at rest.
         roughness: Relative standard deviation of γ from cell to cell, which cannot go below 0.
         seed: Of the roughness.
@@ -81,10 +82,12 @@ class AcousticCavity(PortedMedium):
 
     damping: Tensor
     _cells: Tensor
+    _beyond: Tensor
 
     def __init__(
         self, shape: tuple[int, int], ports: Sequence[tuple[int, int]], *, courant: float = 0.6, damping: float = 0.05,
-        wall_damping: float = 0.0, flow: float = 0.0, roughness: float = 0.0, seed: int = 0,
+        wall_damping: float = 0.0, walls: Literal["hard", "open"] = "hard", flow: float = 0.0, roughness: float = 0.0,
+        seed: int = 0,
     ) -> None:  # fmt: skip
         super().__init__()
         rows, columns = shape
@@ -98,6 +101,10 @@ class AcousticCavity(PortedMedium):
             raise ValueError(f"AcousticCavity: damping {damping:g} and {wall_damping:g} are to be at least 0")
         self.shape, self.ports, self.courant, self.flow = (rows, columns), tuple(ports), courant, flow
         self.n_ports = len(self.ports)
+        beyond = torch.zeros(rows, columns, dtype=torch.float64)
+        for edge in (beyond[0], beyond[-1], beyond[:, 0], beyond[:, -1]):
+            edge += walls == "open"
+        self.register_buffer("_beyond", beyond, persistent=False)
         cells = torch.full((rows, columns), damping, dtype=torch.float64)
         for edge in (cells[0], cells[-1], cells[1:-1, 0], cells[1:-1, -1]):
             edge += wall_damping
@@ -118,7 +125,7 @@ class AcousticCavity(PortedMedium):
         """See `PortedMedium.carried`."""
         u, before = state
         half = self.damping.to(u.dtype) / 2
-        push = 2 * u - (1 - half) * before + self.courant**2 * _laplacian(u)
+        push = 2 * u - (1 - half) * before + self.courant**2 * (_laplacian(u) - self._beyond.to(u.dtype) * u)
         if self.flow:
             push = push - 2 * self.flow * _slope(u - before)
         push = push.flatten(1).index_add(1, self._cells, sent).unflatten(1, self.shape)

@@ -38,6 +38,7 @@ from pnnlab.systems._system import ControlRange, Facilities, Setpoints, System, 
 from pnnlab.systems._thread import DeviceThread
 from pnnlab.systems._timing import DATA_SHEET, Timing
 from pnnlab.systems._trace import Lane, Span, Trace
+from pnnlab.systems._wave_medium import WaveMedium, WaveMediumConfig
 from pnnlab.systems._weight_array import PulsedArray, TransposedArray
 
 __all__ = [
@@ -106,6 +107,8 @@ __all__ = [
     "Timing",
     "Trace",
     "TransposedArray",
+    "WaveMedium",
+    "WaveMediumConfig",
     "YieldsControls",
     "system_kinds",
 ]
@@ -127,6 +130,7 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
         "slm-camera": SlmCamera,
         "spins": QuantumSpins,
         "springs": Springs,
+        "wave-medium": WaveMedium,
     }
 )
 

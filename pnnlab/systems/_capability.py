@@ -50,5 +50,7 @@ class Capability(StrEnum):
     """Its scattering matrix can be measured at chosen ports."""
     INTERNAL_STATE = "internal_state"
     """States between the input and the output of one shot can be measured."""
+    TIME_RESOLVED = "time_resolved"
+    """Waveforms can be injected and recorded at its nodes, which multiply by gains that are played, if told so."""
     SINGLE_PHOTON = "single_photon"
     """Its readings are clicks of detectors that tell light from no light: 1 for a photon or more, else 0."""

@@ -27,6 +27,7 @@ PHYSICAL = [
         "small_resistor_copies",
         "small_resistors",
         "small_resonators",
+        "small_wave_medium",
     )
 ]
 """On these only methods train that need more of the physics than a forward pass."""

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from pnnlab.errors import CapabilityError
 from pnnlab.methods import (
@@ -12,17 +10,8 @@ from pnnlab.methods import (
     ScatteringGradient,
     ScatteringGradientOptions,
 )
-from scripts.setups import FunctionSystem
-from scripts.setups.coupled_modes import gradients, kerr_modes, resonators
-
-
-def error(pair: tuple[Tensor, Tensor]) -> float:
-    found, exact = pair
-    return float((found - exact).norm() / exact.norm())
-
-
-def cosine(pair: tuple[Tensor, Tensor]) -> float:
-    return float(torch.nn.functional.cosine_similarity(*(part.flatten() for part in pair), dim=0))
+from scripts.setups import FunctionSystem, cosine, error, gradients
+from scripts.setups.coupled_modes import kerr_modes, resonators
 
 
 def nudged(nudge: float, *, symmetric: bool = False) -> ScatteringBackpropagation:

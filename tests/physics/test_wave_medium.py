@@ -36,6 +36,8 @@ def backwards(medium: PortedMedium, function: NodeFunction, bias: float) -> tupl
 def test_a_damped_cavity_is_reciprocal_to_rounding_and_a_flow_breaks_it() -> None:
     response = cavity().response(40)
     torch.testing.assert_close(response, response.mT, rtol=0, atol=1e-14)
+    ended = AcousticCavity((8, 10), PORTS, damping=0.1, walls="open").response(40)
+    torch.testing.assert_close(ended, ended.mT, rtol=0, atol=1e-14)
     blown = cavity(flow=0.05).response(40)
     assert (blown - blown.mT).abs().max() > 0.05
 
@@ -57,6 +59,16 @@ def test_a_cavity_without_damping_keeps_its_energy_and_damping_takes_it() -> Non
                 energies.append(float((u - before).square().sum() / 2 + medium.courant**2 * sum(gap) / 2))
     assert energies[0] == pytest.approx(energies[1], rel=1e-10)
     assert energies[3] < 0.05 * energies[2]
+
+
+def test_a_pipe_with_open_ends_has_the_notes_of_its_length_and_no_pressure_stays() -> None:
+    medium = AcousticCavity((2, 39), ((0, 10), (1, 10)), damping=0.0, walls="open", courant=0.5)
+    tones = torch.fft.rfft(medium.response(4000)[:, 0, 0]).abs()
+    # across two cells the lowest note is high: of a wave that vanishes half a cell outside both
+    across = 4 * math.sin(math.pi / 6) ** 2
+    lowest = 2 * math.asin(0.25 * math.sqrt(across + 4 * math.sin(math.pi / 80) ** 2)) / (2 * math.pi)
+    assert float(tones.argmax()) / 4000 == pytest.approx(lowest, rel=0.2)
+    assert tones[:20].max() < 0.02 * tones.max()
 
 
 def test_sound_arrives_no_sooner_than_it_can_travel() -> None:
