@@ -20,11 +20,15 @@ from pnnlab.methods._registry import (
     runnable,
 )
 from pnnlab.methods._setting import Descent, Setting
+from pnnlab.methods.agnostic_equilibrium_propagation import (
+    AgnosticEquilibriumPropagation,
+    AgnosticEquilibriumPropagationOptions,
+)
 from pnnlab.methods.analog_sgd import AnalogSgd
 from pnnlab.methods.augmented_dfa import AugmentedDFA
 from pnnlab.methods.bayesian import Bayesian, BayesianOptions
 from pnnlab.methods.cma_es import CmaEs, CmaEsOptions
-from pnnlab.methods.contrastive_hebbian import ContrastiveHebbian
+from pnnlab.methods.contrastive_hebbian import ContrastiveHebbian, ContrastiveHebbianOptions
 from pnnlab.methods.contrastive_local_learning import ContrastiveLocalLearning, ContrastiveLocalLearningOptions
 from pnnlab.methods.coupled_learning import CoupledLearning, CoupledLearningOptions
 from pnnlab.methods.direct_feedback_alignment import DirectFeedbackAlignment
@@ -82,6 +86,8 @@ from pnnlab.methods.write_verify import WriteVerify, WriteVerifyOptions
 
 __all__ = [
     "GROUP",
+    "AgnosticEquilibriumPropagation",
+    "AgnosticEquilibriumPropagationOptions",
     "AnalogSgd",
     "AugmentedDFA",
     "Bayesian",
@@ -89,6 +95,7 @@ __all__ = [
     "CmaEs",
     "CmaEsOptions",
     "ContrastiveHebbian",
+    "ContrastiveHebbianOptions",
     "ContrastiveLocalLearning",
     "ContrastiveLocalLearningOptions",
     "CoupledLearning",

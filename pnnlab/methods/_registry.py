@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pnnlab.errors import CapabilityError, RunError
 from pnnlab.methods._method import MethodOptions, TrainingMethod
+from pnnlab.methods.agnostic_equilibrium_propagation import AgnosticEquilibriumPropagation
 from pnnlab.methods.analog_sgd import AnalogSgd
 from pnnlab.methods.augmented_dfa import AugmentedDFA
 from pnnlab.methods.bayesian import Bayesian
@@ -79,6 +80,7 @@ GROUP: Final = "pnnlab.methods"
 """Entry-point group in which a distribution offers a method of its own, as `name = "module:Class"`."""
 
 _OWN: Final[tuple[type[TrainingMethod], ...]] = (
+    AgnosticEquilibriumPropagation,
     AnalogSgd,
     AugmentedDFA,
     Bayesian,
@@ -94,8 +96,8 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     FiniteDifferences,
     ForwardForward,
     ForwardGradient,
-    FullyForward,
     FrequencyPropagation,
+    FullyForward,
     Genetic,
     GreedyBoolean,
     HamiltonianEcho,
@@ -106,8 +108,8 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     InSituDiffractive,
     LayerWise,
     MeasuredActivations,
-    MultiMechanism,
     MixedPrecision,
+    MultiMechanism,
     Multiplexed,
     Nes,
     NoiseInjection,

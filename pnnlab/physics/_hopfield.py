@@ -1,5 +1,7 @@
 """A continuous Hopfield network."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -37,10 +39,16 @@ class HopfieldNetwork(nn.Module):
 
     def force(self, state: Tensor, acting: Acting) -> Tensor:
         """Return ds/dt, shape `(batch, n_free)`."""
+        return self._velocity(state, self._felt(acting))
+
+    def _felt(self, acting: Acting) -> Acting:
+        return replace(acting, coupling=acting.coupling * (1 + self.skew))
+
+    def _velocity(self, state: Tensor, felt: Acting) -> Tensor:
         value = state.tanh()
-        field = acting.field + ((acting.coupling * (1 + self.skew)) @ value.unsqueeze(-1)).squeeze(-1)
-        if self.compliance and acting.softness is not None:
-            field = field + self.compliance * value * acting.softness.met(value)
+        field = felt.field + (felt.coupling @ value.unsqueeze(-1)).squeeze(-1)
+        if self.compliance and felt.softness is not None:
+            field = field + self.compliance * value * felt.softness.met(value)
         return (1 - value**2) * field - state
 
     def energy(self, state: Tensor, acting: Acting) -> Tensor:
@@ -69,13 +77,14 @@ class HopfieldNetwork(nn.Module):
             clamp: Values r(s) at which the last units are held, shape `(batch, n_outputs)`, NaN for free ones.
             generator: Source of the noise.
         """
+        felt = self._felt(acting)
         if clamp is None:
-            return relax(lambda state: self.force(state, acting), start, self.settling, generator)
+            return relax(lambda state: self._velocity(state, felt), start, self.settling, generator)
         held = nn.functional.pad(clamp, (start.shape[-1] - clamp.shape[-1], 0), value=torch.nan).clamp(-0.999, 0.999)
         free, at = held.isnan(), held.nan_to_num().atanh()
         begin = torch.where(free, start, at)
         return relax(
-            lambda state: torch.where(free, self.force(state, acting), at - state), begin, self.settling, generator
+            lambda state: torch.where(free, self._velocity(state, felt), at - state), begin, self.settling, generator
         )
 
     def values(self, state: Tensor) -> Tensor:

@@ -1,5 +1,7 @@
 """Coupled phase oscillators: an XY network, or an oscillator Ising machine."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -45,10 +47,16 @@ class PhaseOscillators(nn.Module):
 
     def force(self, state: Tensor, acting: Acting) -> Tensor:
         """Return dp/dt, shape `(batch, n_free)`."""
+        return self._velocity(state, self._felt(acting))
+
+    def _felt(self, acting: Acting) -> Acting:
+        return replace(acting, coupling=acting.coupling * (1 + self.skew))
+
+    def _velocity(self, state: Tensor, felt: Acting) -> Tensor:
         sine, cosine = state.sin(), state.cos()
         both = torch.stack([cosine, sine], dim=-1)
-        pull_cos, pull_sin = ((acting.coupling * (1 + self.skew)) @ both).unbind(-1)
-        ahead, back = pull_sin + acting.field, pull_cos + self.lock - 2 * self.injection * cosine
+        pull_cos, pull_sin = (felt.coupling @ both).unbind(-1)
+        ahead, back = pull_sin + felt.field, pull_cos + self.lock - 2 * self.injection * cosine
         return cosine * ahead - sine * back + self.detuning
 
     def energy(self, state: Tensor, acting: Acting) -> Tensor:
@@ -74,13 +82,14 @@ class PhaseOscillators(nn.Module):
                 free ones.
             generator: Source of the noise.
         """
+        felt = self._felt(acting)
         if clamp is None:
-            return relax(lambda state: self.force(state, acting), start, self.settling, generator)
+            return relax(lambda state: self._velocity(state, felt), start, self.settling, generator)
         held = nn.functional.pad(clamp, (start.shape[-1] - clamp.shape[-1], 0), value=torch.nan).clamp(-1, 1)
         free, at = held.isnan(), held.nan_to_num().asin()
         begin = torch.where(free, start, at)
         return relax(
-            lambda state: torch.where(free, self.force(state, acting), at - state), begin, self.settling, generator
+            lambda state: torch.where(free, self._velocity(state, felt), at - state), begin, self.settling, generator
         )
 
     def values(self, state: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ Force = Callable[[Tensor], Tensor]
 """Force on each coordinate of a state, both of shape `(batch, n)`; no sample acts on another."""
 _LEAST: Final = 25
 """Steps that a state follows its force at least: it may begin close to a place where it does not stay."""
-_COARSE: Final = 0.01
+_COARSE: Final = 0.05
 """Force below which Newton's method takes over, in units in which couplings are about 1."""
 _NEAR: Final = 0.3
 """Longest step in any coordinate that Newton's method may take."""
@@ -74,29 +74,33 @@ def relax(force: Force, start: Tensor, settling: Settling, generator: torch.Gene
 
 @torch.no_grad()
 def _equilibrium(force: Force, start: Tensor, settling: Settling) -> Tensor:
-    state, left = start, settling.max_steps
-    fine = 30 * torch.finfo(start.dtype).eps
+    state, left, patience = start, settling.max_steps, _LEAST
+    fine = 300 * torch.finfo(start.dtype).eps
     while left > 0:
-        state, used = _descended(force, state, settling.step, left)
-        left -= used
-        for _ in range(6):
+        state, used = _descended(force, state, settling.step, patience, left)
+        left, patience = left - used, 2 * patience
+        before = math.inf
+        while left > 0:
             pull = force(state)
-            if float(pull.abs().amax()) < fine:
+            most = float(pull.abs().amax())
+            if most < fine:
                 return state
+            if most > before / 2:
+                break  # some are still on their way, and linear steps do not help them: let the dynamics go on
             move = -_solve(_slopes(force, state), pull)
-            # a long step may leave the basin, and one that raises the force was misled: there the dynamics go on
+            # a long step may leave the basin, and one that raises the force was misled
             near = move.abs().amax(-1, keepdim=True) < _NEAR
             better = force(state + move).norm(dim=-1, keepdim=True) < pull.norm(dim=-1, keepdim=True)
             state = torch.where(near & better, state + move, state + settling.step * pull)
-            left -= 1
+            before, left = most, left - 1
     return state
 
 
-def _descended(force: Force, state: Tensor, step: float, most: int) -> tuple[Tensor, int]:
-    """Follow a force for 25 steps at least, and until it is small; return the state and the steps."""
+def _descended(force: Force, state: Tensor, step: float, least: int, most: int) -> tuple[Tensor, int]:
+    """Follow a force for some steps at least, and until it is small; return the state and the steps."""
     for used in range(most):
         pull = force(state)
-        if used >= _LEAST and not used % 5 and float(pull.abs().amax()) < _COARSE:
+        if used >= least and not used % 5 and float(pull.abs().amax()) < _COARSE:
             return state, used
         state = state + step * pull
     return state, most

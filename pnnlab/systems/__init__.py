@@ -117,6 +117,8 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
     {
         "crossbar": CrossbarSystem,
         "dac-adc": DacAdc,
+        "diffractive": DiffractiveSystem,
+        "echo": EchoSystem,
         "hopfield": Hopfield,
         "ising": AnnealedSpins,
         "kerr-modes": KerrModes,
@@ -125,8 +127,6 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
         "resistor-copies": ResistorCopiesSystem,
         "resistor-network": ResistorNetworkSystem,
         "resonators": Resonators,
-        "diffractive": DiffractiveSystem,
-        "echo": EchoSystem,
         "slm-camera": SlmCamera,
         "spins": QuantumSpins,
         "springs": Springs,

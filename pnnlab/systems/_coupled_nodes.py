@@ -152,14 +152,21 @@ class CoupledNodes(PortSystem):
         return Equilibrium(self.outputs(reading), local.astype(self.dtype), at_inputs.astype(self.dtype))
 
     def settled(
-        self, x: FloatArray, theta: FloatArray, *, nudge: FloatArray | None = None, clamp: FloatArray | None = None
+        self,
+        x: FloatArray,
+        theta: FloatArray,
+        *,
+        nudge: FloatArray | None = None,
+        clamp: FloatArray | None = None,
+        beyond: bool = False,
     ) -> FloatArray:
         """Let the nodes settle and return what was read of them in V, shape `(batch, n_inputs of the ADC)`.
 
-        Arguments and errors are those of `relax`; controls may also have shape `(batch, n_controls)`.
+        Arguments and errors are those of `relax`; controls may also have shape `(batch, n_controls)`, and, with
+        `beyond`, lie outside 0 to 1 as far as the DAC's limits allow.
         """
         x, theta = np.asarray(x, self.dtype), np.asarray(theta, self.dtype)
-        self._check(x, theta)
+        self._check(x, theta.clip(0, 1) if beyond else theta)
         (drive,) = self.encode(x, theta)
         if nudge is not None and clamp is not None:
             raise SetpointError(f"{self.name}: a nudge and a clamp are asked for at once; nothing was sent")

@@ -58,8 +58,8 @@ class Hopfield(CoupledNodes):
     def rest(
         self, x: FloatArray, knobs: FloatArray, *, nudge: FloatArray | None = None
     ) -> tuple[FloatArray, FloatArray]:  # fmt: skip
-        """See `pnnlab.systems.YieldsControls.rest`."""
-        reading = self.settled(x, knobs, nudge=nudge)
+        """See `pnnlab.systems.YieldsControls.rest`; knobs may go a little beyond the ends."""
+        reading = self.settled(x, knobs, nudge=nudge, beyond=True)
         at = self._in_units(reading)[:, self._n_free :]
         return self.outputs(reading), (at - self._control_low) / self._control_span
 
