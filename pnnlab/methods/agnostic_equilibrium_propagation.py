@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pnnlab.errors import CapabilityError
 from pnnlab.methods._method import MethodOptions
 from pnnlab.methods._physical import PhysicalGradient
+from pnnlab.methods._relaxation import pushes
 from pnnlab.nn import Adjoint
 from pnnlab.systems import Capability, FloatArray, System, YieldsControls
 
@@ -102,17 +103,13 @@ class AgnosticAdjoint(Adjoint):
     def backward(self, memory: Any, grad_y: FloatArray) -> tuple[FloatArray | None, FloatArray]:
         """See `Adjoint.backward`: by how much controls move, over the softness and the nudge."""
         x, knobs, free = memory
-        error, options = grad_y * len(grad_y), self._options
-        strength = np.full((len(x), 1), options.beta, error.dtype)
-        if options.normalise:
-            strength = strength / np.maximum(np.abs(error).max(1, keepdims=True), np.finfo(error.dtype).tiny)
-        if options.nudge == "centred":
-            nudges = np.concatenate([-strength * error, strength * error])
-            _, rest = self._soft.rest(np.tile(x, (2, 1)), np.tile(knobs, (2, 1)), nudge=nudges)
+        push, scale = pushes(grad_y, self._options.beta, normalise=self._options.normalise)
+        if self._options.nudge == "centred":
+            both = np.concatenate([push, -push])
+            _, rest = self._soft.rest(np.tile(x, (2, 1)), np.tile(knobs, (2, 1)), nudge=both)
             down, up = np.split(rest, 2)
             moved = (down - up) / 2
         else:
-            _, down = self._soft.rest(x, knobs, nudge=-strength * error)
+            _, down = self._soft.rest(x, knobs, nudge=push)
             moved = down - free
-        scale = np.where(error.any(1, keepdims=True), 1 / strength, 0.0) / len(x)
         return None, -(moved * scale).sum(0) / self._soft.softness

@@ -46,13 +46,13 @@ class ContrastiveHebbian(PhysicalGradient):
     """Outputs are held at their targets; each control goes down the difference of `∂E/∂θ` to the free state.
 
     Coupled learning with η = 1, and equilibrium propagation with an infinite nudge. The difference is the gradient of a
-    contrastive function of its own, `E(clamped) - E(free)`, not of the loss: it is 0 only where the targets are met, but
-    it does not go to zero along the loss's steepest path. On a machine that is sampled at a temperature T it is
+    contrastive function of its own, `E(clamped) - E(free)`, not of the loss: it is 0 only where the targets are met,
+    but it does not go to zero along the loss's steepest path. On a machine that is sampled at a temperature T it is
     Boltzmann learning: correlations of spins with the classes held, less those of the machine left to itself, which is
     the slope of -T log p(class) exactly (Ackley, Hinton & Sejnowski, Cogn. Sci. 9, 147, 1985).
 
-    With `targets: classes`, outputs are cut into one run of neighbours a class, as `pnnlab.nn.ClassBins` reads them, and
-    the system must be the only physical layer.
+    With `targets: classes`, outputs are cut into one run of neighbours a class, as `pnnlab.nn.ClassBins` reads them,
+    and the system must be the only physical layer.
     """
 
     name: ClassVar[str] = "contrastive_hebbian"

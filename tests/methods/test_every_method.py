@@ -23,6 +23,7 @@ PHYSICAL = [
         "small_echo",
         "small_kerr_modes",
         "small_mesh",
+        "small_nodes",
         "small_pulsed",
         "small_resistor_copies",
         "small_resistors",

@@ -19,6 +19,7 @@ from pnnlab.systems import Capability, CoupledNodes, FloatArray
 from tests.systems.nodes import batch, exact_gradient, nodes
 
 SETTING = Setting(3, 2, 10, 0.0, dtype=torch.float64)
+BY_CLASS = ContrastiveHebbian(ContrastiveHebbianOptions(targets="classes"))
 
 
 def model_of(system: CoupledNodes, theta: FloatArray) -> nn.Sequential:
@@ -45,7 +46,7 @@ def test_on_sampled_spins_it_is_boltzmann_learning() -> None:
     x, theta, _ = batch(system)
     classes = torch.tensor([0, 1, 1, 0])
     model = model_of(system, theta)
-    found = step_of(ContrastiveHebbian(), model, x, classes)
+    found = step_of(BY_CLASS, model, x, classes)
     layer = model[0]
     # the moments of a pair of spins of +-1 tell the probabilities of their four states
     readings = _moments(system, torch.from_numpy(x), layer.controls)
@@ -70,7 +71,7 @@ def test_it_moves_free_outputs_to_their_targets() -> None:
     x, theta, _ = batch(system)
     classes = torch.tensor([0, 1, 1, 0])
     model = model_of(system, theta)
-    method = ContrastiveHebbian(ContrastiveHebbianOptions(high=0.6, low=-0.6))
+    method = ContrastiveHebbian(ContrastiveHebbianOptions(targets="classes", high=0.6, low=-0.6))
     method.prepare(model, SETTING)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.3)
     inputs = torch.from_numpy(x)
@@ -86,9 +87,9 @@ def test_targets_of_hidden_layers_are_asked_of_nobody() -> None:
     system = nodes("hopfield", (3, 3, 3))
     two = nn.Sequential(PhysicalLayer(system), PhysicalLayer(system), ClassBins(3, 2))
     with pytest.raises(RunError, match="2 layers"):
-        ContrastiveHebbian().prepare(two, SETTING)
+        BY_CLASS.prepare(two, SETTING)
     with pytest.raises(RunError, match="1 outputs for 2 classes"):
-        ContrastiveHebbian().prepare(nn.Sequential(PhysicalLayer(nodes("hopfield", (3, 3, 1)))), SETTING)
+        BY_CLASS.prepare(nn.Sequential(PhysicalLayer(nodes("hopfield", (3, 3, 1)))), SETTING)
 
 
 # Agnostic equilibrium propagation
