@@ -33,7 +33,7 @@ class Diodes:
         self, nodes: Sequence[int], n_nodes: int, *, rail_v: float = 0.0, saturation_a: float = 2.5e-9,
         ideality: float = 1.75, spread: Tensor | None = None,
     ) -> None:  # fmt: skip
-        self._nodes = torch.tensor(list(nodes), dtype=torch.int64)
+        self.nodes = torch.tensor(list(nodes), dtype=torch.int64)
         self._n_nodes, self._rail_v, self._unit_v = n_nodes, rail_v, ideality * THERMAL_V
         factor = torch.ones(2 * len(nodes), dtype=torch.float64) if spread is None else (1 + spread).clamp_min(0.01)
         self._upper_a, self._lower_a = (saturation_a * factor).chunk(2)
@@ -52,14 +52,14 @@ class Diodes:
         return self._at_nodes(both / self._unit_v, volts)
 
     def _branches(self, volts: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        own = volts[:, self._nodes]
+        own = volts[:, self.nodes]
         (up, up_slope), (down, down_slope) = (
             _exponential(forward / self._unit_v) for forward in (own - self._rail_v, -own - self._rail_v)
         )
         return up, down, up_slope, down_slope
 
     def _at_nodes(self, values: Tensor, volts: Tensor) -> Tensor:
-        return torch.zeros_like(volts).index_copy(1, self._nodes, values)
+        return torch.zeros_like(volts).index_copy(1, self.nodes, values)
 
 
 def _exponential(x: Tensor) -> tuple[Tensor, Tensor]:

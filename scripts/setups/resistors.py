@@ -1,19 +1,23 @@
 """Boards with networks of conductances, and what wires them, made in Python."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+import torch
 
 from pnnlab.devices import Device, SimulatedClock
-from pnnlab.systems import Facilities, ResistorCopiesSystem, ResistorNetworkSystem
+from pnnlab.nn import Adjoint
+from pnnlab.systems import Facilities, FloatArray, ResistorCopiesSystem, ResistorNetworkSystem
 from pnnlab_drivers.sim.adc import SimAdc
 from pnnlab_drivers.sim.dac import SimDac
 from pnnlab_drivers.sim.resistor_board import ResistorBoard
 from pnnlab_drivers.sim.resistor_copies import ResistorCopies
 
-__all__ = ["EXACT", "random_edges", "resistor_system"]
+__all__ = [
+    "EXACT", "HIGH_S", "LOW_S", "cosine", "gradients", "random_edges", "relative", "resistor_system", "sample",
+]  # fmt: skip
 
 EXACT: Final[Mapping[str, Any]] = {"quantised": False, "range_v": (-100.0, 100.0)}
 """Converters without steps, of a range beyond any use."""
@@ -72,3 +76,37 @@ def resistor_system(
         "adc": SimAdc("adc", SimAdc.Options.model_validate(converters), clock=clock, plant=plant).open(),
     }
     return kind("network", config, devices, Facilities(clock))
+
+
+def sample(
+    system: ResistorNetworkSystem, *, batch: int = 4, seed: int = 0
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return inputs, controls and targets at random."""
+    draws = np.random.default_rng(seed)
+    x, theta = draws.uniform(-1, 1, (batch, system.n_in)), draws.uniform(0, 1, system.n_controls)
+    return x, theta, draws.uniform(-0.5, 0.5, (batch, system.n_out))
+
+
+def gradients(
+    system: ResistorNetworkSystem, adjoint: Callable[[ResistorNetworkSystem], Adjoint], *, batch: int = 4, seed: int = 0
+) -> tuple[FloatArray, FloatArray]:
+    """Return the gradient of `mean |y - t|²/2` in the controls as measured, and by autograd through the same board."""
+    x, theta, target = sample(system, batch=batch, seed=seed)
+    experiments = adjoint(system)
+    y, memory = experiments.forward(x, theta)
+    _, found = experiments.backward(memory, (y - target) / batch)
+    controls = torch.tensor(theta, requires_grad=True)
+    reached = system.expected(*system.encode(torch.tensor(x), controls))
+    loss = (reached - torch.tensor(target)).square().sum(1).mean() / 2
+    (exact,) = torch.autograd.grad(loss, controls)
+    return found, exact.numpy()
+
+
+def relative(found: FloatArray, exact: FloatArray) -> float:
+    """Return the size of the difference by that of the exact one."""
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
+def cosine(one: FloatArray, other: FloatArray) -> float:
+    """Return the cosine of the angle between two vectors."""
+    return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))

@@ -1,19 +1,14 @@
 """Resistor networks against ngspice, a circuit simulator that shares no line with this project."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from pnnlab.physics import ConductanceLaw, Diodes, Ohmic, ResistorNetwork, Transistor
-from tests.physics.circuits import deck_of
-from tests.physics.test_peer_ngspice import ngspice
+from scripts.acceptance.resistors import ngspice_differences
+from scripts.peers import has_ngspice, operating_point
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("ngspice") is None, reason="needs the circuit simulator ngspice on the PATH"
-)
+pytestmark = pytest.mark.skipif(not has_ngspice(), reason="needs the circuit simulator ngspice on the PATH")
 EDGES = [(i, 3 + h) for i in range(3) for h in range(4)] + [(3 + h, 7) for h in range(4)]
 """Three inputs, four hidden nodes, one output."""
 
@@ -23,7 +18,7 @@ EDGES = [(i, 3 + h) for i in range(3) for h in range(4)] + [(3 + h, 7) for h in 
     (Ohmic(), 0.0, True), (Ohmic(0.5), 0.0, False), (Ohmic(0.5), 0.2, True), (Transistor(), 0.0, False),
     (Transistor(), 0.0, True),
 ], ids=str)  # fmt: skip
-def test_operating_points(law: ConductanceLaw, gyration: float, diodes: bool, nudge_a: float, tmp_path: Path) -> None:
+def test_operating_points(law: ConductanceLaw, gyration: float, diodes: bool, nudge_a: float) -> None:
     generator = torch.Generator().manual_seed(0)
     limiter = Diodes(range(3, 7), 8, rail_v=0.2) if diodes else None
     net = ResistorNetwork(8, EDGES, range(3), law=law, diodes=limiter, gyration=gyration)
@@ -35,6 +30,10 @@ def test_operating_points(law: ConductanceLaw, gyration: float, diodes: bool, nu
     current_a = torch.zeros(1, 8, dtype=torch.float64)
     current_a[0, 7] = nudge_a
     volts = net.solve(held_v, setting, current_a=current_a)
-    deck = deck_of(net, held_v[0], setting, current_a[0], diodes=diodes)
-    found = ngspice(deck, "op", [f"v(n{k})" for k in range(8)], tmp_path)
-    np.testing.assert_allclose(volts.numpy(), found, rtol=1e-6)
+    found = operating_point(net, held_v[0], setting, current_a[0], rail_v=0.2)
+    np.testing.assert_allclose(volts[0].numpy(), found, rtol=1e-6)
+
+
+def test_gradients_and_training_steps() -> None:
+    states, gradient, steps = ngspice_differences()
+    assert max(states, gradient, steps) < 1e-6
