@@ -55,6 +55,7 @@ from pnnlab.methods.mixed_precision import MixedPrecision
 from pnnlab.methods.multi_mechanism import MultiMechanism, MultiMechanismOptions
 from pnnlab.methods.multiplexed import Multiplexed, MultiplexedOptions
 from pnnlab.methods.nes import Nes, NesOptions
+from pnnlab.methods.node_perturbation import NodePerturbation, NodePerturbationOptions
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
 from pnnlab.methods.parameter_shift import ParameterShift, ParameterShiftOptions
@@ -139,6 +140,8 @@ __all__ = [
     "MultiplexedOptions",
     "Nes",
     "NesOptions",
+    "NodePerturbation",
+    "NodePerturbationOptions",
     "NoiseInjection",
     "OnlinePhysicsAware",
     "ParameterShift",

@@ -43,6 +43,7 @@ from pnnlab.methods.mixed_precision import MixedPrecision
 from pnnlab.methods.multi_mechanism import MultiMechanism
 from pnnlab.methods.multiplexed import Multiplexed
 from pnnlab.methods.nes import Nes
+from pnnlab.methods.node_perturbation import NodePerturbation
 from pnnlab.methods.noise_injection import NoiseInjection
 from pnnlab.methods.online_physics_aware import OnlinePhysicsAware
 from pnnlab.methods.parameter_shift import ParameterShift
@@ -112,6 +113,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     MultiMechanism,
     Multiplexed,
     Nes,
+    NodePerturbation,
     NoiseInjection,
     OnlinePhysicsAware,
     ParameterShift,

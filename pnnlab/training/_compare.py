@@ -131,7 +131,7 @@ def compare(
     )  # fmt: skip
     for (kind, factor), text in scaled.items():
         _scaled_file(run.path, kind, factor).write_text(text, encoding="utf-8")
-    pairs = [(method, seed) for method in methods for seed in seeds]
+    pairs = [(method, seed) for seed in seeds for method in methods]  # what is stopped half-way has tried every method
     trials = [Trial(method, seed, budget) for budget in budgets for method, seed in pairs]
     trials += [Trial(method, seed, budgets[0], kind, factor) for kind, factor in scaled for method, seed in pairs]
     return _execute(run, trials, jobs, on_trial)
