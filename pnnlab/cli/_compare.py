@@ -45,6 +45,10 @@ def compare(
             help="Train each method on benches with scaled `mismatch`, `noise` or `drift` too, as mismatch=0,1,2,4.",
         ),
     ] = None,
+    points: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Validations in each training, and looks at the exact gradient."),
+    ] = 20,
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Trainings at a time, on a simulated bench.")] = 1,
     changes: SetOption = None,
     resume: Annotated[
@@ -72,7 +76,7 @@ def compare(
 
         path = resume_comparison(run_folder(runs, resume), jobs=jobs, on_trial=_tell)
     else:
-        plan = _Plan(methods, seeds, shots, bench_time, sweeps or [], changes or [])
+        plan = _Plan(methods, seeds, shots, bench_time, sweeps or [], points, changes or [])
         path = _compare(bench, recipe, plan, runs, jobs)
     found = read_comparison(path)
     page = write_report(found)
@@ -92,6 +96,7 @@ class _Plan:
     shots: int | None
     bench_time: str | None
     sweeps: list[str]
+    points: int
     changes: list[str]
 
 
@@ -104,7 +109,7 @@ def _compare(bench: Path, recipe: str | None, plan: _Plan, root: Path, jobs: int
     methods = _runnable(bench) if plan.methods == "all" else [part.strip() for part in plan.methods.split(",")]
     return compare(
         bench, name, methods=methods, seeds=seeds, budgets=budgets, sweeps=sweeps, changes=changed.model_dump(),
-        root=root, jobs=jobs, on_trial=_tell,
+        points=plan.points, root=root, jobs=jobs, on_trial=_tell,
     )  # fmt: skip
 
 

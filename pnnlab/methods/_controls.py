@@ -107,6 +107,14 @@ class ControlVector:
         for parameter, part in zip(self._parameters, (full / self._unit).split(self._sizes), strict=True):
             parameter.grad = part.reshape(parameter.shape).to(parameter.dtype)
 
+    def directions(self, directions: Tensor) -> list[dict[str, Tensor]]:
+        """Return directions of z, shape `(k, n)`, as directions of the model's parameters, by their names."""
+        names = {id(parameter): name for name, parameter in self._model.named_parameters()}
+        z = directions.to(self.dtype)
+        spread = self._parts(z if self._group is None else z[:, self._group] * self._sign)
+        named = [names[id(parameter)] for parameter in self._parameters]
+        return [dict(zip(named, parts, strict=True)) for parts in zip(*spread, strict=True)]
+
     def losses(
         self, candidates: Tensor, x: Tensor, target: Tensor, loss: LossFunction, *, micro_batch: int | None = None,
         repeats: int = 1,
@@ -200,6 +208,10 @@ class ControlVector:
         z = candidates.detach().to(self.dtype)
         if self._group is not None:
             z = self._origin + z[:, self._group] * self._sign
+        return self._parts(z)
+
+    def _parts(self, z: Tensor) -> list[Tensor]:
+        """Return rows of all trained numbers, shape `(k, total)`, as each parameter has them."""
         return [
             part.reshape(-1, *parameter.shape).to(parameter.dtype)
             for parameter, part in zip(self._parameters, (z * self._unit).split(self._sizes, 1), strict=True)

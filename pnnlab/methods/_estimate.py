@@ -72,9 +72,7 @@ class EstimatedGradient(TrainingMethod):
     ) -> dict[str, float]:
         """See `TrainingMethod.step`."""
         value, gradient = self.estimate(self.measure_on(model, x, target, loss))
-        if gradient is not None:
-            self._descend(gradient, optimiser)
-        self._k += 1
+        self.descend(gradient, optimiser)
         return {"loss": value}
 
     def state(self) -> dict[str, Any]:
@@ -114,6 +112,12 @@ class EstimatedGradient(TrainingMethod):
         """Return c of the present step."""
         c = self._shared.perturbation
         return c if self._shared.update == "adam" else c / (self._k + 1) ** self._shared.gamma
+
+    def descend(self, gradient: Tensor | None, optimiser: optim.Optimizer) -> None:
+        """End a step: go down a gradient in control units, shape `(n,)`, if there is one yet."""
+        if gradient is not None:
+            self._descend(gradient, optimiser)
+        self._k += 1
 
     def signs(self, count: int) -> Tensor:
         """Draw directions of independent entries ±1, shape `(count, n)`."""

@@ -82,7 +82,8 @@ class NodePerturbation(LayerErrors):
         outers.append((y + c * signs).flatten(0, 1))
         known = [replace(segment, outer=outer) for segment, outer in zip(part.segments, outers, strict=False)]
         risen = self._losses(part, known).unflatten(0, (count, -1)) - reference
-        return (risen.unsqueeze(-1) * signs).mean(0) / (c * part.batch)
+        error: Tensor = (risen.unsqueeze(-1) * signs).mean(0) / (c * part.batch)
+        return error
 
     @staticmethod
     def _losses(part: Part, known: Sequence[Segment]) -> Tensor:

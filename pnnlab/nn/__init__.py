@@ -12,6 +12,7 @@ from pnnlab.nn._fidelity import (
     gradient_fidelity,
     measure_derivatives,
 )
+from pnnlab.nn._forwards import forward_derivatives
 from pnnlab.nn._in_flight import SHALLOW, run_in_flight
 from pnnlab.nn._layer import ForwardRule, PhysicalLayer, interface_of, measure_shots, record_shots
 from pnnlab.nn._recent import RecentShots
@@ -34,6 +35,7 @@ __all__ = [
     "agreement",
     "compare_derivatives",
     "cut_at_layers",
+    "forward_derivatives",
     "gradient_fidelity",
     "interface_of",
     "measure_derivatives",

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from pnnlab.nn._in_flight import ask
 from pnnlab.systems import FloatArray, Measurement, System
 from pnnlab.twins import DigitalTwin
 
-__all__ = ["measure", "twin_vjp"]
+__all__ = ["measure", "measured_tangent", "twin_vjp"]
 
 
 def measure(system: System, x: Tensor, theta: Tensor) -> Measurement:
@@ -99,6 +100,26 @@ def measured_forward(
         x, theta, y, system, twin, len(drive), *drive, *readings
     )
     return result, shots
+
+
+def measured_tangent(system: System, twin: DigitalTwin, x: Tensor, theta: Tensor, shots: Measurement) -> Tensor:
+    """Return measured outputs with the tangent that the twin has at the measured point: forward-mode differentiation.
+
+    Args:
+        system: As in `twin_vjp`.
+        twin: As in `twin_vjp`.
+        x: As in `twin_vjp`, with or without a tangent (`torch.autograd.forward_ad`).
+        theta: As in `twin_vjp`, with or without a tangent.
+        shots: What was measured of the same inputs and controls.
+    """
+    drive = system.encode(x, theta)
+    # the value of the realised drive with the tangent of the encoder
+    there = (
+        _tensor(real, x) + (u - forward_ad.unpack_dual(u).primal) for u, real in zip(drive, shots.drive, strict=True)
+    )
+    tangent = forward_ad.unpack_dual(twin(*there)).tangent
+    y = _tensor(shots.y, x)
+    return y if tangent is None else forward_ad.make_dual(y, tangent.to(y.dtype))
 
 
 def _tensor(values: FloatArray, like: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """A forward pass that is cut open at every physical layer, so that each layer can be taught by itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from pnnlab.nn._layer import PhysicalLayer
 
-__all__ = ["Segment", "cut_at_layers", "cut_in_force"]
+__all__ = ["Passage", "Segment", "cut_at_layers", "passage_in_force", "passing"]
+
+Passage = Callable[["PhysicalLayer", Tensor], Tensor]
+"""Takes the place of a layer's own forward pass: outputs for the layer and its inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,22 @@ class _Cut:
 
 
 # micro-batches in flight are greenlets, each with a context of its own
-_IN_FORCE: ContextVar[_Cut | None] = ContextVar("cut", default=None)
+_IN_FORCE: ContextVar[Passage | None] = ContextVar("passage", default=None)
 
 
-def cut_in_force() -> _Cut | None:
-    """Return the cut that layers must obey; `None` outside `cut_at_layers`."""
+def passage_in_force() -> Passage | None:
+    """Return what takes the place of layers' own forward passes; `None` where nothing does."""
     return _IN_FORCE.get()
+
+
+@contextmanager
+def passing(passage: Passage) -> Iterator[None]:
+    """Let something take the place of the layers' own forward passes, within a forward pass of the model."""
+    token = _IN_FORCE.set(passage)
+    try:
+        yield
+    finally:
+        _IN_FORCE.reset(token)
 
 
 @contextmanager
@@ -83,8 +96,5 @@ def cut_at_layers(
         The segments, in the order in which the layers are called; it fills while the model is called.
     """
     cut = _Cut(known or {}, driven or {}, held or {}, graphs=graphs)
-    token = _IN_FORCE.set(cut)
-    try:
+    with passing(cut):
         yield cut.segments
-    finally:
-        _IN_FORCE.reset(token)

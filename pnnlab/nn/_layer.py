@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pnnlab.errors import CapabilityError, TwinError
 from pnnlab.nn._adjoint import Adjoint, physical_forward
 from pnnlab.nn._autograd import measure, measured_forward
-from pnnlab.nn._cut import cut_in_force
+from pnnlab.nn._cut import passage_in_force
 from pnnlab.systems import ControlRange, Measurement, System
 from pnnlab.twins import DigitalTwin, Interface, ShotSet
 
@@ -85,8 +85,8 @@ class PhysicalLayer(nn.Module):
 
         Within `pnnlab.nn.cut_at_layers` they are cut off from the graph.
         """
-        cut = cut_in_force()
-        return self.respond(x) if cut is None else cut(self, x)
+        passage = passage_in_force()
+        return self.respond(x) if passage is None else passage(self, x)
 
     def respond(self, x: Tensor) -> Tensor:
         """Return outputs, shape `(batch, n_out)`, of inputs, shape `(batch, n_in)`, with the graph that the rule gives.

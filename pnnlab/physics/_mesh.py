@@ -208,6 +208,7 @@ class _Product(torch.autograd.Function):
             begin += n
         ctx.columns = columns
         ctx.save_for_backward(mzis, states)
+        ctx.save_for_forward(mzis, states)
         return states[-1].clone()
 
     @staticmethod
@@ -222,6 +223,18 @@ class _Product(torch.autograd.Function):
             grad[..., first:last, :] = (mzis[..., begin:end, :, :].mH @ above).flatten(-3, -2)
             end = begin
         return found, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        mzis, states = ctx.saved_tensors
+        found, begin = torch.zeros_like(states[0]), 0
+        for k, (first, n) in enumerate(ctx.columns):
+            last, some = first + 2 * n, slice(begin, begin + n)
+            before, change = (x[..., first:last, :].unflatten(-2, (n, 2)) for x in (states[k], found))
+            after = mzis[..., some, :, :] @ change + tangents[0][..., some, :, :] @ before
+            found = torch.cat([found[..., :first, :], after.flatten(-3, -2), found[..., last:, :]], -2)
+            begin += n
+        return found
 
 
 def _columns(n: int, arrangement: Arrangement) -> list[tuple[int, int]]:

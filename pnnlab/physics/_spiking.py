@@ -75,11 +75,12 @@ class LeakyIntegrateFire(nn.Module):
 
 
 class _Spike(torch.autograd.Function):
-    """1 from 0 on, else 0; backwards the surrogate."""
+    """1 from 0 on, else 0; its derivative is the surrogate's."""
 
     @staticmethod
     def forward(ctx: Any, above: Tensor, steepness: float) -> Tensor:
         ctx.save_for_backward(above)
+        ctx.save_for_forward(above)
         ctx.steepness = steepness
         return (above >= 0).to(above.dtype)
 
@@ -87,3 +88,9 @@ class _Spike(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> Any:
         (above,) = ctx.saved_tensors
         return grads[0] / (1 + ctx.steepness * above.abs()).square(), None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Tensor) -> Tensor:
+        (above,) = ctx.saved_tensors
+        change: Tensor = tangents[0] / (1 + ctx.steepness * above.abs()).square()
+        return change

@@ -80,7 +80,10 @@ class _Context(Protocol):
     needs_input_grad: tuple[bool, ...]
     saved_tensors: tuple[Tensor, ...]
 
+    wires: tuple[float, float]
+
     def save_for_backward(self, *tensors: Tensor) -> None: ...
+    def save_for_forward(self, *tensors: Tensor) -> None: ...
 
 
 class _NodalMatrix(torch.autograd.Function):
@@ -90,6 +93,8 @@ class _NodalMatrix(torch.autograd.Function):
     def forward(ctx: _Context, g: Tensor, row_ohm: float, column_ohm: float) -> Tensor:
         """Return M, shape `(n_arrays, n_rows, n_cols)`, for g of that shape."""
         keep = ctx.needs_input_grad[0]
+        ctx.save_for_forward(g)
+        ctx.wires = (row_ohm, column_ohm)
         saved: list[Tensor] = []
         n_rows, n_cols = g.shape[-2:]
         patches = _cells(g, 1.0 / row_ohm, 1.0 / column_ohm)
@@ -128,6 +133,23 @@ class _NodalMatrix(torch.autograd.Function):
             patches = torch.stack([patches, *reversed(parts)], dim=axis).flatten(axis - 1, axis)
         cell = patches[..., 1:3, 1:3]
         return cell[..., 0, 0] - cell[..., 0, 1] - cell[..., 1, 0] + cell[..., 1, 1], None, None
+
+    @staticmethod
+    def jvp(ctx: _Context, *tangents: Tensor) -> Tensor:
+        """Return how M changes with g: the same elimination, of the changes."""
+        (g,), (row_ohm, column_ohm) = ctx.saved_tensors, ctx.wires
+        n_rows, n_cols = g.shape[-2:]
+        patches, changes = _cells(g, 1.0 / row_ohm, 1.0 / column_ohm), _cells(tangents[0], 0.0, 0.0)
+        for across, seams in _plan(n_rows, n_cols):
+            joined, *others = _deal(patches, across, len(seams) + 1)
+            change, *further = _deal(changes, across, len(seams) + 1)
+            for seam, other, more in zip(seams, others, further, strict=True):
+                joined, voltages = _eliminate(seam.join(joined, other), seam.n_kept)
+                change = _carried(seam.join(change, more), voltages)
+            patches, changes = joined, change
+        order = _terminals_first(n_rows, n_cols, g.device)
+        _, voltages = _eliminate(patches[:, 0, 0][:, order[:, None], order], n_rows + n_cols)
+        return -_carried(changes[:, 0, 0][:, order[:, None], order], voltages)[:, :n_rows, n_rows:]
 
 
 # A patch of p x q cells is the matrix of conductances between its 2(p + q) ports: p left and p right ends of rows,
@@ -231,6 +253,14 @@ def _restore(adjoint: Tensor, voltages: Tensor) -> Tensor:
     left = voltages @ adjoint
     upper = torch.cat((adjoint, -(adjoint @ voltages.mT)), dim=-1)
     return torch.cat((upper, torch.cat((-left, left @ voltages.mT), dim=-1)), dim=-2)
+
+
+def _carried(change: Tensor, voltages: Tensor) -> Tensor:
+    """Return the change of what `_eliminate` returns: the adjoint of `_restore`."""
+    n_kept = voltages.shape[-1]
+    kept, coupling, others = change[..., :n_kept, :n_kept], change[..., n_kept:, :n_kept], change[..., n_kept:, n_kept:]
+    mixed = voltages.mT @ coupling
+    return kept - mixed - mixed.mT + voltages.mT @ others @ voltages
 
 
 def _deal(patches: Tensor, across: bool, n: int) -> list[Tensor]:

@@ -25,7 +25,7 @@ __all__ = ["Budget", "Trial", "compare", "read_trials", "resume_comparison"]
 
 _TRIALS: Final = "trials.json"
 _POINTS: Final = 20
-"""Validations in the course of a training, and so points of its curve."""
+"""Validations in the course of a training, if nothing else is asked for."""
 _PROBES: Final = 2
 """Steps from which the shots of a step are told."""
 
@@ -85,7 +85,7 @@ OnTrial = Callable[[int, int, Trial], None]
 def compare(
     bench_file: Path, recipe_name: str | None, *, methods: Sequence[str], seeds: Sequence[int],
     budgets: Sequence[Budget], sweeps: Mapping[str, Sequence[float]] | None = None,
-    changes: Mapping[str, object] | None = None,
+    changes: Mapping[str, object] | None = None, points: int = _POINTS,
     root: Path = Path("runs"), jobs: int = 1,
     on_trial: OnTrial | None = None,
 ) -> Path:  # fmt: skip
@@ -102,6 +102,8 @@ def compare(
         sweeps: Factors by imperfection (`mismatch`, `noise`, `drift`) of a simulated bench: every method is trained for
             each of them too, within the first budget.
         changes: Keys of the recipe to replace.
+        points: Validations in the course of each training, and so points of its curve, and looks at the exact gradient
+            where the bench can tell it. Their shots are within the budget.
         root: Folder of all runs.
         jobs: Trainings at a time, on a simulated bench; a real one is one bench.
         on_trial: Told each trial that is done.
@@ -123,7 +125,7 @@ def compare(
         for factor in factors
     }
     plan: dict[str, Any] = {
-        "recipe_name": name, "changes": dict(changes or {}), "bench_file": str(bench_file.resolve()),
+        "recipe_name": name, "changes": dict(changes or {}), "bench_file": str(bench_file.resolve()), "points": points,
     }  # fmt: skip
     run = Run.create(
         root, f"{name} compare", kind="compare", bench_file=bench_file, configuration=plan,
@@ -221,15 +223,16 @@ def _train(bench_file: Path, plan: Mapping[str, Any], trial: Trial, folder: Path
     changes = {**plan["changes"], "method": trial.method, "seed": trial.seed}
     changes |= {"budget_shots": trial.budget.shots, "budget_time_s": trial.budget.time_s, "patience": None}
     recipe = Recipe.model_validate(recipe.model_dump() | changes)
-    n_steps = _steps_within(bench, recipe)
+    points = int(plan.get("points", _POINTS))
+    n_steps = _steps_within(bench, recipe, points)
     epochs = max(recipe.epochs, n_steps)  # steps decide
-    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": max(1, n_steps // _POINTS)}
+    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": max(1, n_steps // points)}
     if isinstance(bench.clock, SimulatedClock):
-        changes["align_every"] = max(1, n_steps // _POINTS)
+        changes["align_every"] = max(1, n_steps // points)
     return train(bench_file, name, changes=changes, root=folder, watcher=Watcher())
 
 
-def _steps_within(bench: Bench, recipe: Recipe) -> int:
+def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
     """Return how many steps the budget allows, from what a few steps and a validation cost on this bench.
 
     Methods that take no shots while they train make the recipe's own epochs.
@@ -252,16 +255,16 @@ def _steps_within(bench: Bench, recipe: Recipe) -> int:
         return own
     shots, time_s = recipe.budget_shots, recipe.budget_time_s
     if shots is not None:
-        return _fitting(shots - fitting, step, look)
+        return _fitting(shots - fitting, step, look, points)
     if time_s is not None:
-        return _fitting(time_s - fitting * step_s / step, step_s, look_s)
+        return _fitting(time_s - fitting * step_s / step, step_s, look_s, points)
     return own
 
 
-def _fitting(budget: float, step: float, look: float) -> int:
-    """Return how many steps fit into a budget with `_POINTS` validations, or with one a step where steps are few."""
+def _fitting(budget: float, step: float, look: float, points: int) -> int:
+    """Return how many steps fit into a budget with some validations, or with one a step where steps are few."""
     few = budget / (step + look)
-    return max(1, int(few if few < _POINTS else (budget - _POINTS * look) / step))
+    return max(1, int(few if few < points else (budget - points * look) / step))
 
 
 def _scaled_file(path: Path, kind: str, factor: float) -> Path:

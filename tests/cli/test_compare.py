@@ -9,7 +9,7 @@ from pnnlab.training import read_comparison, read_trials
 
 
 def run_compare(pnnlab, *more: str):  # type: ignore[no-untyped-def]
-    chosen = ("--methods", "physics_aware,in_silico", "--seeds", "0,1", "--shots", "4000")
+    chosen = ("--methods", "physics_aware,in_silico", "--seeds", "0,1", "--shots", "4000", "--points", "4")
     return pnnlab("compare", *chosen, "--set", "batch=50", *more)
 
 
@@ -26,6 +26,7 @@ def test_methods_are_ranked_and_the_report_says_so(pnnlab, folder: Path) -> None
     assert aware.accuracy.n == 2 and 0.5 < aware.alignment.mean <= 1
     # the budget is met within a step and a validation, and its schedule has fallen to its end there
     assert 3000 < aware.shots.mean < 4400
+    assert all(4 <= len(curve.accuracy) < 8 and 4 <= len(curve.alignment) < 8 for curve in aware.curves)
     assert silico.shots.mean == 0 and not any(curve.accuracy for curve in silico.curves)
     steps = [
         len(Run.open(path / trial.run).metrics()) for trial in read_trials(path) if trial.method == "physics_aware"

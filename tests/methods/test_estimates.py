@@ -178,7 +178,7 @@ def test_the_high_pass_filter_takes_a_slow_drift_away() -> None:
 
 
 UNBIASED = [
-    ForwardGradient(ForwardGradientOptions(perturbation=0.3, directions=1000)),
+    ForwardGradient(ForwardGradientOptions(derivative="measured", perturbation=0.3, directions=1000)),
     Pepg(PepgOptions(perturbation=0.3, pairs=1000, width_rate=0.0)),
     PolicyGradient(PolicyGradientOptions(perturbation=0.3, draws=2000)),
     RandomDirection(RandomDirectionOptions(perturbation=0.3, directions=1000)),
@@ -203,6 +203,24 @@ def test_the_mean_of_many_estimates_is_the_gradient_of_a_quadratic(method: Estim
     mean, error = torch.stack(found).mean(0), torch.stack(found).std(0) / 30**0.5
     assert float(((mean - true) / error).abs().max()) < 4  # 30 estimates and 6 components: 3.1 in the mean
     assert float((mean - true).norm() / true.norm()) < 0.1
+
+
+@pytest.mark.parametrize("groups", [None, 4])
+def test_the_forward_gradient_through_a_twin_is_measured_once_and_is_the_gradient_in_the_mean(
+    groups: int | None,
+) -> None:
+    value, gradient = quadratic(6)
+    model = of_controls(value, 6)
+    method = ForwardGradient(ForwardGradientOptions(directions=2000, groups=groups))
+    true = gradient(model[0].raw_controls.detach())
+    found = estimated(method, model)
+    assert model[0].system.n_shots == 1  # type: ignore[union-attr]
+    if groups is not None:
+        # what a group's own numbers say, each has in the mean of the group
+        (at,) = method.controls.directions(torch.eye(4, dtype=torch.float64)[:1])[0].values()
+        assert float(found @ at) == pytest.approx(float(true @ at), abs=0.2 * float(true.norm()))
+        return
+    assert float((found - true).norm() / true.norm()) < 0.12  # √(7 / 2000) = 0.06 in the mean
 
 
 def test_pepg_widens_where_the_loss_falls_away_from_the_middle_and_narrows_where_it_rises() -> None:

@@ -88,7 +88,7 @@ def test_wires_are_exact(shape: tuple[int, int], wires: Wires) -> None:
 def test_derivative_of_the_wires_is_that_of_finite_differences(shape: tuple[int, ...]) -> None:
     # conductances near 1 S and wires near 1 ohm: the same equations as at 1 uS and 1 Mohm, at gradcheck's scale
     g = (0.1 + torch.rand(shape, generator=seeded(), dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda g: effective_conductance(g, Wires(0.3, 0.7)), (g,))
+    assert torch.autograd.gradcheck(lambda g: effective_conductance(g, Wires(0.3, 0.7)), (g,), check_forward_ad=True)
 
 
 def test_a_second_derivative_of_the_wires_is_refused() -> None:
