@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from pnnlab.errors import CapabilityError, SetpointError
 from pnnlab.methods import InSitu, InSituOptions, make_method
 from pnnlab.nn import Reencode
-from tests.mesh_benches import MeshBench
+from scripts.setups.mesh_bench import MeshBench
 from tests.methods.set_ups import setting
 
 EXACT = 1e-9

@@ -13,7 +13,7 @@ from pnnlab.nn import ForwardRule, PhysicalLayer, interface_of
 from pnnlab.physics import mesh_fields
 from pnnlab.systems import Capability, CarriesFields, OpticalPorts, Side
 from pnnlab.twins import MeshTwinConfig, make_twin
-from tests.mesh_benches import MeshBench
+from scripts.setups.mesh_bench import MeshBench
 
 RANDOM = np.random.default_rng(0)
 FORWARD_ONLY: dict[str, Any] = {"taps": "none", "coherent": False, "bidirectional": False}

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pnnlab.devices import SimulatedClock
 from pnnlab_drivers.sim.mesh_chip import MeshChip
-from tests.mesh_benches import MeshBench
+from scripts.setups.mesh_bench import MeshBench
 
 SPREADS = {
     "coupler_error": 0.1, "phase_offset_rad": 0.5, "heater_spread": 0.05, "crosstalk": 0.02, "tap_gain_spread": 0.1,
