@@ -73,6 +73,7 @@ from pnnlab.methods.random_direction import RandomDirection, RandomDirectionOpti
 from pnnlab.methods.recurrent_hamiltonian_echo import RecurrentHamiltonianEcho, RecurrentHamiltonianEchoOptions
 from pnnlab.methods.reservoir import Reservoir, ReservoirOptions
 from pnnlab.methods.robust_in_silico import RobustInSilico
+from pnnlab.methods.saturable_absorption import SaturableAbsorption
 from pnnlab.methods.scattering_backpropagation import ScatteringBackpropagation, ScatteringBackpropagationOptions
 from pnnlab.methods.scattering_gradient import ScatteringGradient, ScatteringGradientOptions
 from pnnlab.methods.sharpness_aware import SharpnessAware
@@ -168,6 +169,7 @@ __all__ = [
     "Reservoir",
     "ReservoirOptions",
     "RobustInSilico",
+    "SaturableAbsorption",
     "ScatteringBackpropagation",
     "ScatteringBackpropagationOptions",
     "ScatteringGradient",

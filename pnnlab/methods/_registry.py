@@ -61,6 +61,7 @@ from pnnlab.methods.random_direction import RandomDirection
 from pnnlab.methods.recurrent_hamiltonian_echo import RecurrentHamiltonianEcho
 from pnnlab.methods.reservoir import Reservoir
 from pnnlab.methods.robust_in_silico import RobustInSilico
+from pnnlab.methods.saturable_absorption import SaturableAbsorption
 from pnnlab.methods.scattering_backpropagation import ScatteringBackpropagation
 from pnnlab.methods.scattering_gradient import ScatteringGradient
 from pnnlab.methods.sharpness_aware import SharpnessAware
@@ -133,6 +134,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     RobustInSilico,
     ScatteringBackpropagation,
     ScatteringGradient,
+    SaturableAbsorption,
     SharpnessAware,
     SignSymmetric,
     SimulatedAnnealing,

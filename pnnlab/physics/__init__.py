@@ -56,6 +56,7 @@ from pnnlab.physics._pulsed import (
 from pnnlab.physics._quantity import register_quantity
 from pnnlab.physics._relaxation import Settling, relax
 from pnnlab.physics._resistors import ResistorNetwork
+from pnnlab.physics._saturable import AbsorbingMatrix, SaturableAbsorber
 from pnnlab.physics._spiking import LeakyIntegrateFire
 from pnnlab.physics._spin_network import SpinNetwork
 from pnnlab.physics._spin_states import MOST_SPINS, SpinStates
@@ -74,6 +75,7 @@ __all__ = [
     "MEMRISTOR_PRESETS",
     "MOST_SPINS",
     "PULSE_PRESETS",
+    "AbsorbingMatrix",
     "AcousticCavity",
     "Acting",
     "AngularSpectrum",
@@ -118,6 +120,7 @@ __all__ = [
     "Pulses",
     "Relaxation",
     "ResistorNetwork",
+    "SaturableAbsorber",
     "Settling",
     "SoftBounds",
     "Softness",

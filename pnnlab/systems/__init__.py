@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from pnnlab.systems._absorber import AbsorberConfig, AbsorberSystem
 from pnnlab.systems._array import A
 from pnnlab.systems._capability import Capability
 from pnnlab.systems._coupled_nodes import CoupledNodes, CoupledNodesConfig
@@ -44,6 +45,8 @@ from pnnlab.systems._weight_array import PulsedArray, TransposedArray
 __all__ = [
     "DATA_SHEET",
     "A",
+    "AbsorberConfig",
+    "AbsorberSystem",
     "AnnealedSpins",
     "AnnealedSpinsConfig",
     "Capability",
@@ -115,6 +118,7 @@ __all__ = [
 
 _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
     {
+        "absorber": AbsorberSystem,
         "crossbar": CrossbarSystem,
         "dac-adc": DacAdc,
         "diffractive": DiffractiveSystem,

@@ -54,3 +54,5 @@ class Capability(StrEnum):
     """Waveforms can be injected and recorded at its nodes, which multiply by gains that are played, if told so."""
     SINGLE_PHOTON = "single_photon"
     """Its readings are clicks of detectors that tell light from no light: 1 for a photon or more, else 0."""
+    PUMP_PROBE = "pump_probe"
+    """Weak light can be sent back beside strong light, and meets what that makes of the medium."""

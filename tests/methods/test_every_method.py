@@ -19,6 +19,7 @@ BENCHES = [DATA / f"{name}.yaml" for name in ("small", "small_circuit", "small_c
 PHYSICAL = [
     DATA / f"{name}.yaml"
     for name in (
+        "small_absorber",
         "small_diffractive",
         "small_echo",
         "small_kerr_modes",
