@@ -61,6 +61,7 @@ from pnnlab.physics._spiking import LeakyIntegrateFire
 from pnnlab.physics._spin_network import SpinNetwork
 from pnnlab.physics._spin_states import MOST_SPINS, SpinStates
 from pnnlab.physics._springs import SpringLoad, SpringNetwork
+from pnnlab.physics._svd_mesh import SvdMesh
 from pnnlab.physics._wave_medium import (
     AcousticCavity,
     DelayLine,
@@ -129,6 +130,7 @@ __all__ = [
     "SpringLoad",
     "SpringNetwork",
     "StackFields",
+    "SvdMesh",
     "Taps",
     "Transistor",
     "TransmissionMatrix",

@@ -82,6 +82,11 @@ class InterferometerMesh(nn.Module):
         """Return the number of phases that are set."""
         return 2 * self.n_mzis + self.n_ports
 
+    @property
+    def n_places(self) -> int:
+        """Return the number of places inside that can be looked at: the phase shifters."""
+        return self.n_phases
+
     def forward(self, field: Tensor, phases: Tensor) -> Tensor:
         """Return the fields that come out, shape `(..., n)`, complex; arguments as in `matrix`, field of that shape."""
         return (self.matrix(phases) @ field[..., None])[..., 0] if phases.ndim > 1 else field @ self.matrix(phases).mT

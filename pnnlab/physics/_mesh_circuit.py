@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from pnnlab.physics._mesh import InterferometerMesh
-from pnnlab.physics._mesh_fields import mesh_fields
+from pnnlab.physics._mesh_fields import MeshFields, mesh_fields
 from pnnlab.physics._quantity import QuantityLike, register_quantity
+from pnnlab.physics._svd_mesh import SvdMesh
 
 __all__ = ["MeshCircuit", "Taps"]
 
@@ -28,7 +29,7 @@ class MeshCircuit(nn.Module):
     quadrature. Light that runs in both directions adds its powers in a tap, and its fields in one of fields.
 
     Args:
-        mesh: The optics.
+        mesh: The optics; what can be looked at inside it is at its phase shifters, or between two meshes.
         taps: What is read inside.
         coherent: Whether there are receivers at the right.
         bidirectional: Whether the right has modulators and the left receivers.
@@ -41,7 +42,7 @@ class MeshCircuit(nn.Module):
         receiver_gain: Relative gain of each receiver, by side and port, shape `(2, n)`.
         receiver_phase_rad: Phase by which it turns what it reads, same shape.
         diode_gain: Relative gain of photodiodes at the outputs, shape `(n,)`.
-        tap_gain: Relative gain of taps (of power where they tell powers), shape `(n_phases,)`.
+        tap_gain: Relative gain of taps (of power where they tell powers), shape `(n_places,)`.
 
     Each quantity is a buffer, or learned if it is an `nn.Parameter`.
     """
@@ -55,8 +56,9 @@ class MeshCircuit(nn.Module):
     tap_gain: Tensor
 
     def __init__(
-        self, mesh: InterferometerMesh, *, taps: Taps = "none", coherent: bool = False, bidirectional: bool = False,
-        two_pi_v: QuantityLike = 4.0, amplitude_v: float = 4.0, diode_v: float = 1.0, receiver_v: float = 1.0,
+        self, mesh: InterferometerMesh | SvdMesh, *, taps: Taps = "none", coherent: bool = False,
+        bidirectional: bool = False, two_pi_v: QuantityLike = 4.0, amplitude_v: float = 4.0, diode_v: float = 1.0,
+        receiver_v: float = 1.0,
         modulator_gain: QuantityLike = 1.0, modulator_phase_rad: QuantityLike = 0.0, receiver_gain: QuantityLike = 1.0,
         receiver_phase_rad: QuantityLike = 0.0, diode_gain: QuantityLike = 1.0, tap_gain: QuantityLike = 1.0,
     ) -> None:  # fmt: skip
@@ -66,7 +68,7 @@ class MeshCircuit(nn.Module):
         n = mesh.n_ports
         quantities = {
             "two_pi_v": (two_pi_v, (mesh.n_phases,)), "diode_gain": (diode_gain, (n,)),
-            "tap_gain": (tap_gain, (mesh.n_phases,)), "modulator_gain": (modulator_gain, (_SIDES, n)),
+            "tap_gain": (tap_gain, (mesh.n_places,)), "modulator_gain": (modulator_gain, (_SIDES, n)),
             "modulator_phase_rad": (modulator_phase_rad, (_SIDES, n)), "receiver_gain": (receiver_gain, (_SIDES, n)),
             "receiver_phase_rad": (receiver_phase_rad, (_SIDES, n)),
         }  # fmt: skip
@@ -82,7 +84,7 @@ class MeshCircuit(nn.Module):
     def n_outputs(self) -> int:
         """Return the number of voltages that go out."""
         receivers = 2 * self.mesh.n_ports * (self.coherent + self.bidirectional)
-        return self.mesh.n_ports + receivers + {"none": 0, "intensity": 1, "field": 2}[self.taps] * self.mesh.n_phases
+        return self.mesh.n_ports + receivers + {"none": 0, "intensity": 1, "field": 2}[self.taps] * self.mesh.n_places
 
     @property
     def reads_power(self) -> Tensor:
@@ -90,7 +92,7 @@ class MeshCircuit(nn.Module):
         tells = torch.zeros(self.n_outputs, dtype=torch.bool)
         tells[: self.mesh.n_ports] = True
         if self.taps == "intensity":
-            tells[-self.mesh.n_phases :] = True
+            tells[-self.mesh.n_places :] = True
         return tells
 
     def phases(self, heater_v: Tensor) -> Tensor:
@@ -103,18 +105,23 @@ class MeshCircuit(nn.Module):
             raise ValueError(f"mesh circuit: voltages have shape {tuple(volts.shape)}, expected (..., {self.n_inputs})")
         n, heaters = self.mesh.n_ports, self.mesh.n_phases
         phases = self.phases(volts[..., :heaters])
-        run = mesh_fields(self.mesh, self._modulated(0, volts[..., heaters : heaters + 2 * n]), phases)
+        run = self._fields(self._modulated(0, volts[..., heaters : heaters + 2 * n]), phases)
         right, inside = run.out, [run.inside]
         readings = [self.diode_v * self.diode_gain.to(volts.dtype) * _power(right)]
         if self.coherent:
             readings.append(self._received(1, right))
         if self.bidirectional:
-            back = mesh_fields(self.mesh, self._modulated(1, volts[..., heaters + 2 * n :]), phases, backward=True)
+            back = self._fields(self._modulated(1, volts[..., heaters + 2 * n :]), phases, backward=True)
             inside.append(back.inside)
             readings.append(self._received(0, back.out))
         if self.taps != "none":
             readings.append(self._tapped(inside))
         return torch.cat(readings, -1)
+
+    def _fields(self, field: Tensor, phases: Tensor, *, backward: bool = False) -> MeshFields:
+        if isinstance(self.mesh, SvdMesh):
+            return self.mesh.fields(field, phases, backward=backward)
+        return mesh_fields(self.mesh, field, phases, backward=backward)
 
     def _modulated(self, side: int, volts: Tensor) -> Tensor:
         """Return the fields that the modulators of a side (0 left, 1 right) make."""

@@ -56,3 +56,5 @@ class Capability(StrEnum):
     """Its readings are clicks of detectors that tell light from no light: 1 for a photon or more, else 0."""
     PUMP_PROBE = "pump_probe"
     """Weak light can be sent back beside strong light, and meets what that makes of the medium."""
+    FACTORED = "factored"
+    """Its matrix is two bases with a diagonal between them that can be set, and fields can be read there."""

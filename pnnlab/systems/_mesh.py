@@ -60,7 +60,8 @@ class MeshConfig(PortSystemConfig):
 
     Attributes:
         ports: Guides of the mesh.
-        taps: What is read at each phase shifter: `none`, `intensity` or `field`.
+        matrix: `unitary` for one mesh, `factored` for two with attenuators between them, as in `SvdMesh`.
+        taps: What is read at each phase shifter, or between two meshes: `none`, `intensity` or `field`.
         coherent: Whether fields are read at the right.
         bidirectional: Whether the right has modulators, and the left receivers.
         inputs: Inputs are real `amplitudes`, one a port, or real and then imaginary parts of `fields`.
@@ -76,6 +77,7 @@ class MeshConfig(PortSystemConfig):
 
     kind: Literal["mesh"] = "mesh"
     ports: int = Field(ge=2)
+    matrix: Literal["unitary", "factored"] = "unitary"
     taps: Literal["none", "intensity", "field"] = "none"
     coherent: bool = False
     bidirectional: bool = False
@@ -87,6 +89,16 @@ class MeshConfig(PortSystemConfig):
     diode_v: Volts = Field(default=1.0, gt=0)
     receiver_v: Volts = Field(default=1.0, gt=0)
     input_amplitude: float = Field(default=0.5, gt=0, le=1)
+
+    @property
+    def n_heaters(self) -> int:
+        """Return the number of phases that are set."""
+        return self.ports**2 if self.matrix == "unitary" else 2 * self.ports**2 + self.ports
+
+    @property
+    def n_places(self) -> int:
+        """Return the number of places that taps look at."""
+        return self.ports**2 if self.matrix == "unitary" else self.ports
 
     @model_validator(mode="after")
     def _check_receivers(self) -> Self:
@@ -111,13 +123,13 @@ class _Layout:
 
     @classmethod
     def of(cls, config: MeshConfig) -> "_Layout":
-        n, heaters = config.ports, config.ports**2
+        n, heaters = config.ports, config.n_heaters
         sides = [Side.IN, Side.OUT] if config.bidirectional else [Side.IN]
         modulators = {side: slice(heaters + 2 * n * k, heaters + 2 * n * (k + 1)) for k, side in enumerate(sides)}
         seen = ([Side.OUT] if config.coherent else []) + ([Side.IN] if config.bidirectional else [])
         receivers = {side: slice(n + 2 * n * k, n + 2 * n * (k + 1)) for k, side in enumerate(seen)}
         begin = n + 2 * n * len(seen)
-        taps = slice(begin, begin + {"none": 0, "intensity": 1, "field": 2}[config.taps] * heaters)
+        taps = slice(begin, begin + {"none": 0, "intensity": 1, "field": 2}[config.taps] * config.n_places)
         return cls(
             slice(heaters), modulators, heaters + 2 * n * len(sides), slice(n), receivers, taps, taps.stop
         )  # fmt: skip
@@ -169,8 +181,8 @@ class MeshSystem(PortSystem):
 
     @property
     def n_controls(self) -> int:
-        """See `System.n_controls`: two phases an interferometer, and one an output."""
-        return self.config.ports**2
+        """See `System.n_controls`: two phases an interferometer, one an output, one an attenuator."""
+        return self.config.n_heaters
 
     @property
     def n_out(self) -> int:
@@ -190,8 +202,9 @@ class MeshSystem(PortSystem):
             Capability.FIELD_OUTPUT: config.coherent,
             Capability.BIDIRECTIONAL: config.bidirectional,
             Capability.RECIPROCAL: config.bidirectional,
-            Capability.INTERNAL_INTENSITY: config.taps != "none",
-            Capability.LOCAL_STATE: config.taps == "field",
+            Capability.INTERNAL_INTENSITY: config.taps != "none" and config.matrix == "unitary",
+            Capability.LOCAL_STATE: config.taps == "field" and config.matrix == "unitary",
+            Capability.FACTORED: config.taps == "field" and config.matrix == "factored",
         }
         return frozenset(capability for capability, there in has.items() if there)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from pnnlab.errors import TwinError
-from pnnlab.physics import Arrangement, InterferometerMesh, MeshCircuit, Taps
+from pnnlab.physics import Arrangement, InterferometerMesh, MeshCircuit, SvdMesh, Taps
 from pnnlab.quantities import FrozenModel, Volts
 from pnnlab.twins._twin import DigitalTwin, Interface
 
@@ -19,6 +19,7 @@ class MeshTwinConfig(FrozenModel):
 
     Attributes:
         ports: Guides of the mesh.
+        matrix: As in the system.
         arrangement: See `pnnlab.physics.InterferometerMesh`.
         taps: As in the system, so that channels have the same numbers.
         coherent: As in the system.
@@ -31,6 +32,7 @@ class MeshTwinConfig(FrozenModel):
 
     kind: Literal["mesh"] = "mesh"
     ports: int = Field(ge=2)
+    matrix: Literal["unitary", "factored"] = "unitary"
     arrangement: Arrangement = "clements"
     taps: Taps = "none"
     coherent: bool = False
@@ -58,7 +60,9 @@ class MeshTwin(DigitalTwin):
         if interface.to_setpoints is None or interface.decode is None:
             raise TwinError("MeshTwin: it needs to know how drives become volts; make it for a system of the kind mesh")
         self._to_setpoints, self._decode = interface.to_setpoints, interface.decode
-        mesh = InterferometerMesh(config.ports, config.arrangement)
+        mesh: InterferometerMesh | SvdMesh = InterferometerMesh(config.ports, config.arrangement)
+        if config.matrix == "factored":
+            mesh = SvdMesh.design(config.ports, config.arrangement)
         self.circuit = MeshCircuit(
             mesh, taps=config.taps, coherent=config.coherent, bidirectional=config.bidirectional,
             two_pi_v=config.two_pi_v, amplitude_v=config.amplitude_v, diode_v=config.diode_v,
@@ -69,13 +73,16 @@ class MeshTwin(DigitalTwin):
                 f"MeshTwin: it has {self.circuit.n_inputs} channels, the system drives {interface.drive_shapes}; make "
                 "ports, taps, coherent and bidirectional those of the system"
             )
-        n, n_mzis, n_phases = mesh.n_ports, mesh.n_mzis, mesh.n_phases
+        n = mesh.n_ports
+        for part in [mesh] if isinstance(mesh, InterferometerMesh) else [mesh.first, mesh.last]:
+            _learn(
+                part, dtype, left_imbalance=(part.n_mzis,), right_imbalance=(part.n_mzis,),
+                phase_error_rad=(part.n_phases,), loss_db=(part.n_mzis,), crosstalk=(),
+            )  # fmt: skip
+        if isinstance(mesh, SvdMesh):
+            _learn(mesh, dtype, attenuator_error_rad=(n,))
         _learn(
-            mesh, dtype, left_imbalance=(n_mzis,), right_imbalance=(n_mzis,), phase_error_rad=(n_phases,),
-            loss_db=(n_mzis,), crosstalk=(),
-        )  # fmt: skip
-        _learn(
-            self.circuit, dtype, two_pi_v=(n_phases,), modulator_gain=(2, n), modulator_phase_rad=(2, n),
+            self.circuit, dtype, two_pi_v=(mesh.n_phases,), modulator_gain=(2, n), modulator_phase_rad=(2, n),
             receiver_gain=(2, n), diode_gain=(n,),
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from pnnlab.errors import CapabilityError, SetpointError
 from pnnlab.nn import ForwardRule, PhysicalLayer, interface_of
-from pnnlab.physics import mesh_fields
+from pnnlab.physics import SvdMesh, mesh_fields
 from pnnlab.systems import Capability, CarriesFields, OpticalPorts, Side
 from pnnlab.twins import MeshTwinConfig, make_twin
 from scripts.setups.mesh_bench import MeshBench
@@ -41,6 +41,19 @@ def test_light_is_read_as_it_is(taps: str, side: Side) -> None:
     inside = truth.inside if taps == "field" else truth.inside.abs().square()
     np.testing.assert_allclose(reading.inside, inside.numpy(), atol=1e-7)
     assert bench.mesh.n_shots == 5
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_two_meshes_are_read_between_them(side: Side) -> None:
+    bench = MeshBench({"matrix": "factored"}, {"matrix": "factored"}, taps="field")
+    turns, sent = RANDOM.random(36), fields(3, 4)
+    reading, optics = bench.mesh.send(sent, turns, side=side), bench.plant.circuit.mesh
+    assert isinstance(optics, SvdMesh) and reading.out is not None and reading.inside is not None
+    truth = optics.fields(torch.from_numpy(sent), true_phases(bench, turns), backward=side is Side.OUT)
+    np.testing.assert_allclose(reading.out, truth.out.numpy(), atol=1e-7)
+    np.testing.assert_allclose(reading.inside, truth.inside.numpy(), atol=1e-7)
+    assert Capability.FACTORED in bench.mesh.capabilities
+    assert not {Capability.INTERNAL_INTENSITY, Capability.LOCAL_STATE} & bench.mesh.capabilities
 
 
 @pytest.mark.parametrize("mode", ["waveform", "steps"])

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from pnnlab.devices import Clock
-from pnnlab.physics import Arrangement, InterferometerMesh, MeshCircuit
+from pnnlab.physics import Arrangement, InterferometerMesh, MeshCircuit, SvdMesh
 from pnnlab.quantities import Radians, Volts
 from pnnlab_drivers.sim._plant import PlantOptions
 from pnnlab_drivers.sim.static_board import StaticBoard, StaticBoardOptions
@@ -21,6 +21,8 @@ class MeshChipOptions(StaticBoardOptions):
 
     Attributes:
         ports: Guides of the mesh.
+        matrix: `unitary` for one mesh, `factored` for two with attenuators between them (`pnnlab.physics.SvdMesh`),
+            where taps are between both, and tell fields.
         arrangement: `clements` or `reck`, see `pnnlab.physics.InterferometerMesh`.
         taps: What is read at each phase shifter: `none`, `intensity` by photodiodes, `field` by interferometers.
         coherent: Whether fields are read at the right, beside powers.
@@ -43,6 +45,7 @@ class MeshChipOptions(StaticBoardOptions):
     """
 
     ports: int = Field(default=4, ge=2)
+    matrix: Literal["unitary", "factored"] = "unitary"
     arrangement: Arrangement = "clements"
     taps: Literal["none", "intensity", "field"] = "intensity"
     coherent: bool = True
@@ -67,6 +70,8 @@ class MeshChipOptions(StaticBoardOptions):
     def _check_receivers(self) -> Self:
         if self.bidirectional and not self.coherent:
             raise ValueError("a chip that is driven from both sides reads fields at both; set `coherent` to true")
+        if self.matrix == "factored" and self.taps == "intensity":
+            raise ValueError("taps between two meshes tell fields; set `taps` to field or none")
         return self
 
 
@@ -119,13 +124,16 @@ class MeshChip(StaticBoard):
 
     def _make_circuit(self) -> MeshCircuit:
         chosen, n = self.options, self.options.ports
-        mesh = self._make_mesh()
+        mesh: InterferometerMesh | SvdMesh = self._make_mesh("")
+        if chosen.matrix == "factored":
+            attenuators = self._spread("attenuators", chosen.phase_offset_rad, n)
+            mesh = SvdMesh(self._make_mesh("first "), self._make_mesh("last "), attenuator_error_rad=attenuators)
         heaters = 1 + self._spread("heaters", chosen.heater_spread, mesh.n_phases)
         return MeshCircuit(
             mesh, taps=chosen.taps, coherent=chosen.coherent, bidirectional=chosen.bidirectional,
             amplitude_v=chosen.amplitude_v, diode_v=chosen.diode_v, receiver_v=chosen.receiver_v,
             two_pi_v=chosen.two_pi_v * heaters.sqrt(),
-            tap_gain=1 + self._spread("taps", chosen.tap_gain_spread, mesh.n_phases),
+            tap_gain=1 + self._spread("taps", chosen.tap_gain_spread, mesh.n_places),
             diode_gain=1 + self._spread("diodes", chosen.port_gain_spread, n),
             modulator_gain=1 + self._spread("modulators", chosen.port_gain_spread, 2, n),
             modulator_phase_rad=self._spread("modulator phases", chosen.port_phase_rad, 2, n),
@@ -133,19 +141,19 @@ class MeshChip(StaticBoard):
             receiver_phase_rad=self._spread("receiver phases", chosen.port_phase_rad, 2, n),
         )  # fmt: skip
 
-    def _make_mesh(self) -> InterferometerMesh:
+    def _make_mesh(self, which: str) -> InterferometerMesh:
         chosen = self.options
         design = InterferometerMesh(chosen.ports, chosen.arrangement)
         couplers = chosen.coupler_error
         return InterferometerMesh(
             chosen.ports, chosen.arrangement,
-            left_imbalance=self._spread("left couplers", couplers, design.n_mzis).clamp(-1, 1),
-            right_imbalance=self._spread("right couplers", couplers, design.n_mzis).clamp(-1, 1),
-            phase_error_rad=self._spread("phases", chosen.phase_offset_rad, design.n_phases),
+            left_imbalance=self._spread(f"{which}left couplers", couplers, design.n_mzis).clamp(-1, 1),
+            right_imbalance=self._spread(f"{which}right couplers", couplers, design.n_mzis).clamp(-1, 1),
+            phase_error_rad=self._spread(f"{which}phases", chosen.phase_offset_rad, design.n_phases),
             crosstalk=torch.tensor(chosen.mismatch * chosen.crosstalk, dtype=self.dtype),
             loss_db=torch.tensor(2 * chosen.coupler_loss_db, dtype=self.dtype),
             guide_loss_db=torch.tensor(chosen.guide_loss_db, dtype=self.dtype),
-            nonreciprocal_rad=self._spread("backward phases", chosen.nonreciprocity_rad, design.n_phases),
+            nonreciprocal_rad=self._spread(f"{which}backward phases", chosen.nonreciprocity_rad, design.n_phases),
         )  # fmt: skip
 
     def _spread(self, part: str, spread: float, *shape: int) -> Tensor:
