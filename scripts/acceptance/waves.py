@@ -15,12 +15,16 @@ from scripts.setups.wave_benches import Gradients, diffractive, echo_lattice, gr
 __all__ = ["ROWS"]
 
 SEEDS: Final = range(5)
+FAR_M: Final = 20e-3
+"""At which the light of one of the pixels, 40 um wide, has spread over seven."""
 EPSILONS: Final = (0.01, 0.03, 0.1)
 
 
 def _masks(method: type[TrainingMethod], **options: Any) -> list[Gradients]:
-    """Return gradients of four masks of 64 random pixels, a specimen a seed."""
-    return [gradients(diffractive(seed=seed, **options), method(), seed=seed) for seed in SEEDS]
+    """Return gradients of four masks of 64 random pixels, each lit by all of the mask before, a specimen a seed."""
+    return [
+        gradients(diffractive(seed=seed, distance_m=FAR_M, **options), method(), seed=seed) for seed in SEEDS
+    ]  # fmt: skip
 
 
 def _cosines(found: Sequence[Gradients]) -> list[float]:

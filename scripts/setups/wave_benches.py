@@ -111,14 +111,16 @@ def gradients(system: System, method: TrainingMethod, *, batch: int = 3, seed: i
     Args:
         system: A simulated one.
         method: One whose layers carry errors back by experiments.
-        batch: Samples, random too.
+        batch: Samples, random too, over the whole range of inputs.
         seed: Of samples, targets and controls.
     """
     draw = torch.Generator().manual_seed(seed)
+    low, high = system.input_range
     x, target, controls = (
         torch.rand(shape, generator=draw, dtype=torch.float64)
         for shape in ((batch, system.n_in), (batch, system.n_out), (system.n_controls,))
     )
+    x = low + (high - low) * x
     layer = PhysicalLayer(system, controls=controls)
     method.prepare(nn.Sequential(layer), Setting(system.n_in, system.n_out, 1, 0.1, dtype=torch.float64))
     results = []
