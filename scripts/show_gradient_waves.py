@@ -125,7 +125,7 @@ SWEEPS: Final[Mapping[str, Sweep]] = {
          BACKWARDS: of_light(InSituDiffractive, "nonreciprocity")}, {BACKWARDS: 1},
     ),
     "light noise": Sweep(
-        "noise of the cameras (V rms; 0.5 V at intensity 1)", "relative error", steps(1e-5, 1e-1),
+        "noise of the cameras (V rms)", "relative error", steps(1e-5, 1e-1),
         {FORWARDS: of_light(FullyForward, "noise_rms_v"),
          BACKWARDS: of_light(InSituDiffractive, "noise_rms_v")}, {BACKWARDS: 1},
     ),
@@ -143,7 +143,7 @@ SWEEPS: Final[Mapping[str, Sweep]] = {
     ),
     "conjugation": Sweep(
         "part of the wave that is not conjugated", "1 - cosine", steps(1e-5, 0.3),
-        {ONE: of_conjugation("one_sided"), TWO: of_conjugation("centred")}, {ONE: 2, TWO: 2}, {TWO: 3},
+        {ONE: of_conjugation("one_sided"), TWO: of_conjugation("centred")}, {ONE: 2, TWO: 2}, {ONE: 1, TWO: 3},
     ),
 }  # fmt: skip
 COLOURS: Final = {FORWARDS: "C0", BACKWARDS: "C1", TOLD: "C7", ONE: "C2", TWO: "C3"}

@@ -18,6 +18,8 @@ __all__ = ["HamiltonianEcho", "HamiltonianEchoOptions"]
 
 _FEW: Final = 8
 """Samples whose echoes are measured before training starts."""
+_WARN_ABOVE: Final = 0.1
+"""Residual above which gradients of two echoes are short by more than a tenth."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -77,18 +79,17 @@ class HamiltonianEcho(PhysicalGradient):
         found = echo_residual(system, x[:_FEW], theta)
         self._residual[system.name] = found
         _LOG.info("%s: echoes miss the wave that was prepared by %.2g of it", system.name, found)
-        if found <= self.options.refuse_above:
-            return
-        if self.options.estimate == "one_sided":
+        if self.options.estimate == "one_sided" and found > self.options.refuse_above:
             raise CapabilityError(
                 f"method {self.name!r} cannot run with one echo a sample: those of system {system.name!r} miss the "
                 f"wave that was prepared by {found:.2g} of it (measured; up to {self.options.refuse_above:g} is "
                 "allowed); set its option `estimate` to centred"
             )
-        _LOG.warning(
-            "%s: echoes miss the wave that was prepared by %.2g of it; gradients are those of the difference of two "
-            "echoes, and short where the wave is lost", system.name, found,
-        )  # fmt: skip
+        if found > _WARN_ABOVE:
+            _LOG.warning(
+                "%s: echoes miss the wave that was prepared by %.2g of it; gradients are off by about as much, and short "
+                "where the wave is lost", system.name, found,
+            )  # fmt: skip
 
     def step(
         self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, optimiser: optim.Optimizer

@@ -6,7 +6,7 @@ from pnnlab.physics._crossbar import Crossbar, DifferentialPair, multiply
 from pnnlab.physics._detection import area_sum, bin_mean, click_probability, expected_counts, intensity
 from pnnlab.physics._diffractive import DiffractiveStack, StackFields
 from pnnlab.physics._diodes import Diodes
-from pnnlab.physics._echo_lattice import Echoed, EchoLattice
+from pnnlab.physics._echo_lattice import Echoed, EchoLattice, grid_coupling
 from pnnlab.physics._hopfield import HopfieldNetwork
 from pnnlab.physics._ising import IsingMachine
 from pnnlab.physics._layered_graph import Acting, Joining, LayeredGraph, Softness
@@ -149,6 +149,7 @@ __all__ = [
     "even_pulses",
     "expected_counts",
     "fixed_pulses",
+    "grid_coupling",
     "intensity",
     "memristor_preset",
     "mesh_fields",

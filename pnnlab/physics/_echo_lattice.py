@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pnnlab.physics._detection import intensity
 from pnnlab.physics._quantity import Derived, QuantityLike, register_quantity
 
-__all__ = ["EchoLattice", "Echoed"]
+__all__ = ["EchoLattice", "Echoed", "grid_coupling"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +149,16 @@ class EchoLattice(nn.Module):
     def extra_repr(self) -> str:
         """Return the lattice's size for `repr`."""
         return f"{self.n_modes} modes, {self.n_slabs} slabs of {self.duration:g} in {self.n_steps} steps"
+
+
+def grid_coupling(modes: tuple[int, int], coupling: float) -> Tensor:
+    """Return J of modes on a grid whose next neighbours are coupled, shape `(n_modes, n_modes)`, in double precision.
+
+    Args:
+        modes: Rows and columns.
+        coupling: Rate between neighbours.
+    """
+    number = torch.arange(math.prod(modes))
+    row, column = number // modes[1], number % modes[1]
+    apart = (row[:, None] - row).abs() + (column[:, None] - column).abs()
+    return coupling * (apart == 1).double()

@@ -3,6 +3,8 @@
 from pnnlab.twins._build import EnsembleTwinConfig, ResidualTwinConfig, TwinConfig, make_twin
 from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
 from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
+from pnnlab.twins._diffractive import DiffractiveTwin, DiffractiveTwinConfig
+from pnnlab.twins._echo import EchoTwin, EchoTwinConfig
 from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit, predict
 from pnnlab.twins._mesh import MeshTwin, MeshTwinConfig
@@ -18,7 +20,11 @@ __all__ = [
     "CircuitTwinConfig",
     "CrossbarTwin",
     "CrossbarTwinConfig",
+    "DiffractiveTwin",
+    "DiffractiveTwinConfig",
     "DigitalTwin",
+    "EchoTwin",
+    "EchoTwinConfig",
     "EnsembleTwin",
     "EnsembleTwinConfig",
     "FitConfig",

@@ -9,6 +9,8 @@ from pydantic import Field
 from pnnlab.quantities import FrozenModel
 from pnnlab.twins._circuit import CircuitTwin, CircuitTwinConfig
 from pnnlab.twins._crossbar import CrossbarTwin, CrossbarTwinConfig
+from pnnlab.twins._diffractive import DiffractiveTwin, DiffractiveTwinConfig
+from pnnlab.twins._echo import EchoTwin, EchoTwinConfig
 from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._mesh import MeshTwin, MeshTwinConfig
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
@@ -19,7 +21,13 @@ from pnnlab.twins._twin import DigitalTwin, Interface
 __all__ = ["EnsembleTwinConfig", "ResidualTwinConfig", "TwinConfig", "make_twin"]
 
 PhysicsConfig = Annotated[
-    OpticalTwinConfig | CircuitTwinConfig | CrossbarTwinConfig | MeshTwinConfig, Field(discriminator="kind")
+    OpticalTwinConfig
+    | CircuitTwinConfig
+    | CrossbarTwinConfig
+    | DiffractiveTwinConfig
+    | EchoTwinConfig
+    | MeshTwinConfig,
+    Field(discriminator="kind"),
 ]
 
 
@@ -58,6 +66,8 @@ TwinConfig = Annotated[
     OpticalTwinConfig
     | CircuitTwinConfig
     | CrossbarTwinConfig
+    | DiffractiveTwinConfig
+    | EchoTwinConfig
     | MeshTwinConfig
     | MlpTwinConfig
     | PlantTwinConfig
@@ -70,6 +80,8 @@ TwinConfig = Annotated[
 _CLASSES: Final[Mapping[type[FrozenModel], Callable[..., Any]]] = {
     CircuitTwinConfig: CircuitTwin,
     CrossbarTwinConfig: CrossbarTwin,
+    DiffractiveTwinConfig: DiffractiveTwin,
+    EchoTwinConfig: EchoTwin,
     MeshTwinConfig: MeshTwin,
     MlpTwinConfig: MlpTwin,
     OpticalTwinConfig: OpticalTwin,

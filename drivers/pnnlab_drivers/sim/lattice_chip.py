@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from pnnlab.devices import Clock
-from pnnlab.physics import EchoLattice
+from pnnlab.physics import EchoLattice, grid_coupling
 from pnnlab.quantities import Volts
 from pnnlab_drivers.sim._plant import PlantOptions
 from pnnlab_drivers.sim.static_board import StaticBoard, StaticBoardOptions
@@ -105,14 +105,12 @@ class LatticeChip(StaticBoard):
 
     def _designed(self) -> Tensor:
         """Return the coupling of the design."""
-        columns, n = self.options.modes[1], self.n_modes
+        n = self.n_modes
         if self.options.lattice == "random":
             generator = torch.Generator().manual_seed(self.options.design_seed)
             drawn = torch.randn(n, n, generator=generator, dtype=torch.float64).triu(1)
             return self.options.coupling / math.sqrt(2) * (drawn + drawn.mT)
-        row, column = torch.arange(n) // columns, torch.arange(n) % columns
-        apart = (row[:, None] - row).abs() + (column[:, None] - column).abs()
-        return self.options.coupling * (apart == 1).double()
+        return grid_coupling(self.options.modes, self.options.coupling)
 
     @property
     def n_modes(self) -> int:

@@ -1,0 +1,88 @@
+"""The twin of phase masks with free space between."""
+
+import math
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from pnnlab.errors import TwinError
+from pnnlab.physics import DiffractiveStack, intensity
+from pnnlab.quantities import FrozenModel, Metres, Volts
+from pnnlab.twins._twin import DigitalTwin, Interface
+
+__all__ = ["DiffractiveTwin", "DiffractiveTwinConfig"]
+
+
+class DiffractiveTwinConfig(FrozenModel):
+    """A twin of the kind `diffractive` in a recipe: aligned planes as designed, with the masks' deviations to learn.
+
+    Attributes:
+        pixels: Rows and columns of each plane.
+        masks: Number of masks.
+        pitch_m: Pixel pitch.
+        wavelength_m: Wavelength.
+        distance_m: Length of each space.
+        amplitude_v: Voltage of a source's pixel at unit amplitude.
+        turn_v: Voltage at which a mask's pixel shifts by a turn.
+    """
+
+    kind: Literal["diffractive"] = "diffractive"
+    pixels: tuple[int, int]
+    masks: int = Field(gt=0)
+    pitch_m: Metres = Field(gt=0)
+    wavelength_m: Metres = Field(gt=0)
+    distance_m: Metres = Field(gt=0)
+    amplitude_v: Volts = Field(default=1.0, gt=0)
+    turn_v: Volts = Field(default=2.0, gt=0)
+
+
+class DiffractiveTwin(DigitalTwin):
+    """The design's masks and spaces; each mask pixel's phase and gain, and each output's gain, are learnable.
+
+    Args:
+        config: The design.
+        interface: The system's shapes and units; the drive is the voltage of every channel.
+        dtype: Floating type.
+
+    Raises:
+        TwinError: The system has other channels, or its interface does not tell how a drive becomes volts.
+    """
+
+    def __init__(
+        self, config: DiffractiveTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32
+    ) -> None:  # fmt: skip
+        super().__init__(interface)
+        if interface.to_setpoints is None:
+            raise TwinError(
+                "DiffractiveTwin: it needs to know how drives become volts; make it for a system of the kind "
+                "diffractive"
+            )
+        self._to_setpoints, self._config = interface.to_setpoints, config
+        n = math.prod(config.pixels)
+        (channels,) = interface.drive_shapes[0]
+        self._masks = slice(channels - 2 - config.masks * n, channels - 2)
+        if self._masks.start not in (2 * n, 4 * n):
+            raise TwinError(
+                f"DiffractiveTwin: {config.masks} masks of {config.pixels} pixels do not fit the {channels} channels "
+                "of the system; make pixels and masks those of the system"
+            )
+        self.stack = DiffractiveStack.free_space(
+            config.pixels, config.masks, pitch_m=config.pitch_m, wavelength_m=config.wavelength_m,
+            distance_m=config.distance_m, dtype=dtype.to_complex(),
+        )  # fmt: skip
+        self.phase_rad = nn.Parameter(torch.zeros(config.masks, n, dtype=dtype))
+        self.phase_gain = nn.Parameter(torch.ones(config.masks, n, dtype=dtype))
+        self.gain = nn.Parameter(torch.ones(n, dtype=dtype))
+
+    def forward(self, *drive: Tensor) -> Tensor:
+        """See `DigitalTwin.forward`."""
+        self.check(*drive)
+        config = self._config
+        volts = self._to_setpoints(*drive)[0][..., -1, :]
+        real, imaginary = (volts[..., : 2 * self.stack.n_pixels] / config.amplitude_v).chunk(2, -1)
+        turns = volts[..., self._masks].unflatten(-1, (config.masks, -1)) / config.turn_v
+        angle = 2 * math.pi * self.phase_gain * turns + self.phase_rad
+        leaving = self.stack(torch.complex(real, imaginary), torch.polar(torch.ones_like(angle), angle)).leaving
+        return self.gain * intensity(leaving)
