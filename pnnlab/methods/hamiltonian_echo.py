@@ -87,8 +87,8 @@ class HamiltonianEcho(PhysicalGradient):
             )
         if found > _WARN_ABOVE:
             _LOG.warning(
-                "%s: echoes miss the wave that was prepared by %.2g of it; gradients are off by about as much, and short "
-                "where the wave is lost", system.name, found,
+                "%s: echoes miss the wave that was prepared by %.2g of it; gradients are off by about as much, and "
+                "short where the wave is lost", system.name, found,
             )  # fmt: skip
 
     def step(
