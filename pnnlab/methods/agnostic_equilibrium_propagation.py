@@ -31,7 +31,7 @@ class AgnosticEquilibriumPropagationOptions(MethodOptions):
 
     nudge: Literal["one_sided", "centred"] = "centred"
     beta: float = Field(default=0.1, gt=0)
-    normalise: bool = False
+    normalise: bool = True
     homeostasis: int = Field(default=3, ge=0)
 
 
