@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+import torch
+
 from pnnlab.devices import SimulatedClock
 from pnnlab.systems import Facilities, KerrModes, Resonators
 from pnnlab_drivers.sim.resonators import KerrModesBoard, ResonatorsBoard
 from scripts.setups._converters import between
 
-__all__ = ["KAPPA_HZ", "kerr_modes", "resonators"]
+__all__ = ["KAPPA_HZ", "kerr_for", "kerr_modes", "largest_shift", "resonators"]
 
 KAPPA_HZ: Final = 1e6
 """All frequencies are told in units of this."""
@@ -73,3 +76,27 @@ _COMMON: Final[Mapping[str, Any]] = {
     "dac": "dac", "adc": "adc", "rate_hz": 10e3, "precision": "float64", "external_hz": KAPPA_HZ,
     "detuning_hz": KAPPA_HZ, "coupling_hz": KAPPA_HZ, "detuning_reach": 0.5, "coupling_reach": 0.2,
 }  # fmt: skip
+
+
+def kerr_for(shift: float, *, seed: int = 0) -> float:
+    """Return the Kerr shift of a mode that leaks 1 V with which the most shifted mode of `kerr_modes` is at `shift`.
+
+    Args:
+        shift: Of the most shifted mode, in units of κ, with the first inputs that `gradients` draws for one sample.
+        seed: Of the network and of the draw.
+    """
+    low, high = 0.0, 16.0
+    for _ in range(12 if shift else 0):
+        middle = (low + high) / 2
+        low, high = (middle, high) if largest_shift(kerr_modes(seed=seed, kerr=middle), seed) < shift else (low, middle)
+    return (low + high) / 2 if shift else 0.0
+
+
+def largest_shift(system: KerrModes, seed: int) -> float:
+    """Return the largest Kerr shift of a mode, in units of κ, with the first inputs that `gradients` draws."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (2 * torch.rand(1, system.n_in, generator=generator, dtype=torch.float64) - 1).numpy()
+    theta = (0.1 + 0.8 * torch.rand(system.n_controls, generator=generator, dtype=torch.float64)).numpy()
+    leaked = np.abs(system.scattered(x, theta)[1] - system.injected(x, theta)) ** 2
+    board = system.devices["dac"].plant
+    return float(leaked.max()) * board.options.design.kerr_hz / KAPPA_HZ if isinstance(board, KerrModesBoard) else 0.0
