@@ -49,6 +49,7 @@ from pnnlab.methods.in_memory_backpropagation import InMemoryBackpropagation
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu, InSituOptions
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
+from pnnlab.methods.l2ight import L2ight, L2ightOptions
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.mixed_precision import MixedPrecision
@@ -130,6 +131,8 @@ __all__ = [
     "InSitu",
     "InSituDiffractive",
     "InSituOptions",
+    "L2ight",
+    "L2ightOptions",
     "LayerWise",
     "LossFunction",
     "MeasuredActivations",

@@ -37,6 +37,7 @@ from pnnlab.methods.in_memory_backpropagation import InMemoryBackpropagation
 from pnnlab.methods.in_silico import InSilico
 from pnnlab.methods.in_situ import InSitu
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
+from pnnlab.methods.l2ight import L2ight
 from pnnlab.methods.layer_wise import LayerWise
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.mixed_precision import MixedPrecision
@@ -108,6 +109,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     InSilico,
     InSitu,
     InSituDiffractive,
+    L2ight,
     LayerWise,
     MeasuredActivations,
     MixedPrecision,
