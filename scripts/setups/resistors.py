@@ -38,7 +38,8 @@ def random_edges(nodes: int, probability: float, seed: int) -> list[tuple[int, i
 def resistor_system(
     nodes: int, inputs: int, outputs: int, edges: list[tuple[int, int]], *, design: Mapping[str, Any] | None = None,
     board: Mapping[str, Any] | None = None, converters: Mapping[str, Any] = EXACT,
-    wiring: Mapping[str, Any] | None = None, copies: bool = False, seed: int = 1,
+    reader: Mapping[str, Any] | None = None, wiring: Mapping[str, Any] | None = None,
+    copies: bool = False, seed: int = 1,
 ) -> ResistorNetworkSystem:  # fmt: skip
     """Return a board with its converters, wired; in double precision, and exact if nothing else is said.
 
@@ -50,6 +51,7 @@ def resistor_system(
         design: What is different in the network's design.
         board: Imperfections of the board.
         converters: Options of DAC and ADC.
+        reader: Options of the ADC instead.
         wiring: What is different in the system's configuration.
         copies: Whether there are two copies.
         seed: Of the board's specimen.
@@ -73,7 +75,7 @@ def resistor_system(
     plant = plant_kind("board", options, clock=clock, seed=seed)
     devices: dict[str, Device] = {
         "dac": SimDac("dac", SimDac.Options.model_validate(converters), clock=clock, plant=plant).open(),
-        "adc": SimAdc("adc", SimAdc.Options.model_validate(converters), clock=clock, plant=plant).open(),
+        "adc": SimAdc("adc", SimAdc.Options.model_validate(reader or converters), clock=clock, plant=plant).open(),
     }
     return kind("network", config, devices, Facilities(clock))
 
