@@ -8,6 +8,7 @@ from pnnlab.twins._echo import EchoTwin, EchoTwinConfig
 from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._fit import FitConfig, FitReport, evaluate, fit, predict
 from pnnlab.twins._mesh import MeshTwin, MeshTwinConfig
+from pnnlab.twins._modes import ModesTwin, ModesTwinConfig
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
@@ -34,6 +35,8 @@ __all__ = [
     "MeshTwinConfig",
     "MlpTwin",
     "MlpTwinConfig",
+    "ModesTwin",
+    "ModesTwinConfig",
     "OpticalTwin",
     "OpticalTwinConfig",
     "PlantTwin",

@@ -13,6 +13,7 @@ from pnnlab.twins._diffractive import DiffractiveTwin, DiffractiveTwinConfig
 from pnnlab.twins._echo import EchoTwin, EchoTwinConfig
 from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._mesh import MeshTwin, MeshTwinConfig
+from pnnlab.twins._modes import ModesTwin, ModesTwinConfig
 from pnnlab.twins._network import MlpTwin, MlpTwinConfig, ResidualTwin
 from pnnlab.twins._optical import OpticalTwin, OpticalTwinConfig
 from pnnlab.twins._plant import PlantTwin, PlantTwinConfig
@@ -26,7 +27,8 @@ PhysicsConfig = Annotated[
     | CrossbarTwinConfig
     | DiffractiveTwinConfig
     | EchoTwinConfig
-    | MeshTwinConfig,
+    | MeshTwinConfig
+    | ModesTwinConfig,
     Field(discriminator="kind"),
 ]
 
@@ -70,6 +72,7 @@ TwinConfig = Annotated[
     | EchoTwinConfig
     | MeshTwinConfig
     | MlpTwinConfig
+    | ModesTwinConfig
     | PlantTwinConfig
     | ResidualTwinConfig
     | EnsembleTwinConfig,
@@ -84,6 +87,7 @@ _CLASSES: Final[Mapping[type[FrozenModel], Callable[..., Any]]] = {
     EchoTwinConfig: EchoTwin,
     MeshTwinConfig: MeshTwin,
     MlpTwinConfig: MlpTwin,
+    ModesTwinConfig: ModesTwin,
     OpticalTwinConfig: OpticalTwin,
     PlantTwinConfig: PlantTwin,
 }
