@@ -21,8 +21,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pnnlab.methods import FullyForward, HamiltonianEcho, HamiltonianEchoOptions, InSituDiffractive, TrainingMethod
-from pnnlab.methods.fully_forward import mirror_asymmetry
+from pnnlab.methods import (
+    FullyForward,
+    HamiltonianEcho,
+    HamiltonianEchoOptions,
+    InSituDiffractive,
+    TrainingMethod,
+    mirror_asymmetry,
+)
 from pnnlab.systems import DiffractiveSystem
 from scripts.setups.wave_benches import Gradients, diffractive, echo_lattice, gradients
 

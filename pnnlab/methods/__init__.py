@@ -1,5 +1,6 @@
 """The training methods of the review, one file each (Momeni et al. 2025, Nature 645, 53; arXiv 2406.03372)."""
 
+from pnnlab.methods._echo_adjoint import echo_residual
 from pnnlab.methods._method import (
     LossFunction,
     MethodOptions,
@@ -40,7 +41,7 @@ from pnnlab.methods.finite_differences import FiniteDifferences, FiniteDifferenc
 from pnnlab.methods.forward_forward import ForwardForward
 from pnnlab.methods.forward_gradient import ForwardGradient, ForwardGradientOptions
 from pnnlab.methods.frequency_propagation import FrequencyPropagation, FrequencyPropagationOptions
-from pnnlab.methods.fully_forward import FullyForward, FullyForwardOptions
+from pnnlab.methods.fully_forward import FullyForward, FullyForwardOptions, mirror_asymmetry
 from pnnlab.methods.genetic import Genetic, GeneticOptions
 from pnnlab.methods.greedy_boolean import GreedyBoolean, GreedyBooleanOptions
 from pnnlab.methods.hamiltonian_echo import HamiltonianEcho, HamiltonianEchoOptions
@@ -195,11 +196,13 @@ __all__ = [
     "WriteVerifyOptions",
     "backward",
     "check_capabilities",
+    "echo_residual",
     "find_method",
     "gradient_step",
     "known_methods",
     "lacking",
     "make_method",
+    "mirror_asymmetry",
     "physical_layers",
     "runnable",
     "set_rule",

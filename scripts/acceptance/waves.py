@@ -7,8 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from pnnlab.methods import FullyForward, HamiltonianEcho, HamiltonianEchoOptions, InSituDiffractive, TrainingMethod
-from pnnlab.methods._echo_adjoint import echo_residual
+from pnnlab.methods import (
+    FullyForward,
+    HamiltonianEcho,
+    HamiltonianEchoOptions,
+    InSituDiffractive,
+    TrainingMethod,
+    echo_residual,
+)
 from scripts.acceptance._row import Finding, Row
 from scripts.setups.wave_benches import Gradients, diffractive, echo_lattice, gradients
 

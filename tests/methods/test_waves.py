@@ -18,9 +18,9 @@ from pnnlab.methods import (
     InSituDiffractive,
     RecurrentHamiltonianEcho,
     TrainingMethod,
+    echo_residual,
+    mirror_asymmetry,
 )
-from pnnlab.methods._echo_adjoint import echo_residual
-from pnnlab.methods.fully_forward import mirror_asymmetry
 from pnnlab.nn import PhysicalLayer
 from pnnlab.systems import System
 from scripts.setups.wave_benches import diffractive, echo_lattice, gradients
