@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar, cast
+from typing import Final, Literal, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pnnlab.devices import Device
 from pnnlab.errors import CapabilityError, SetpointError
@@ -35,6 +35,8 @@ class DiffractiveConfig(PortSystemConfig):
     Attributes:
         pixels: Rows and columns of each plane.
         masks: Number of masks.
+        references: So many rows of the source, the last ones, get no input but constant light as of an input at 1, so
+            that intensities depend on the inputs' signs and sizes, and not on their proportions alone.
         backward: Whether the output side has a source too, and the input side a camera.
         taps: Whether cameras see both sides of every mask.
         mirror_symmetric: Whether the set-up is built as its own mirror image: equal spaces at equal distance from the
@@ -49,6 +51,7 @@ class DiffractiveConfig(PortSystemConfig):
     kind: Literal["diffractive"] = "diffractive"
     pixels: tuple[int, int]
     masks: int = Field(gt=0)
+    references: int = Field(default=0, ge=0)
     backward: bool = True
     taps: bool = True
     mirror_symmetric: bool = True
@@ -57,6 +60,12 @@ class DiffractiveConfig(PortSystemConfig):
     reference_v: Volts = Field(default=1.0, gt=0)
     reference_amplitude: float = Field(default=1.0, gt=0)
     camera_v: Volts = Field(default=0.5, gt=0)
+
+    @model_validator(mode="after")
+    def _check_rows(self) -> Self:
+        if self.references >= self.pixels[0]:
+            raise ValueError(f"references take {self.references} rows of {self.pixels[0]}, none is left for inputs")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +104,9 @@ class DiffractiveSystem(PortSystem):
         self._sources = {Side.IN: 0, Side.OUT: 2 * n}
         self._masks = slice(n * sources, n * (sources + config.masks))
         # which input and which mask pixel each channel carries, and whether it carries one
-        self._is_input = (channels < n).astype(np.float64)
-        self._input_columns = np.where(channels < n, channels, 0)
+        self._is_input = (channels < self.n_in).astype(np.float64)
+        self._input_columns = np.where(channels < self.n_in, channels, 0)
+        self._is_reference = ((channels >= self.n_in) & (channels < n)).astype(np.float64)
         is_mask = (channels >= self._masks.start) & (channels < self._masks.stop)
         self._is_mask = is_mask.astype(np.float64)
         self._mask_columns = np.where(is_mask, channels - self._masks.start, 0)
@@ -111,7 +121,7 @@ class DiffractiveSystem(PortSystem):
     @property
     def n_in(self) -> int:
         """See `System.n_in`."""
-        return self.n_ports
+        return math.prod(self.input_shape)
 
     @property
     def n_out(self) -> int:
@@ -131,7 +141,7 @@ class DiffractiveSystem(PortSystem):
     @property
     def input_shape(self) -> tuple[int, int]:
         """Return rows and columns of the inputs."""
-        return self.config.pixels
+        return self.config.pixels[0] - self.config.references, self.config.pixels[1]
 
     @property
     def output_shape(self) -> tuple[int, ...]:
@@ -156,7 +166,10 @@ class DiffractiveSystem(PortSystem):
     def encode(self, x: A, theta: A) -> tuple[A, ...]:
         """See `PortSystem.encode`."""
         config = self.config
-        lit = x[..., self._input_columns] * constant_like(self._is_input * (config.amplitude_v / config.unit_v), x)
+        amplitude = config.amplitude_v / config.unit_v
+        lit = x[..., self._input_columns] * constant_like(self._is_input * amplitude, x)
+        if config.references:
+            lit = lit + constant_like(self._is_reference * amplitude, x)
         shifted = (theta % 1)[..., self._mask_columns]
         drive: A = lit + shifted * constant_like(self._is_mask * (config.turn_v / config.unit_v), x)
         return (drive,)
@@ -189,6 +202,7 @@ class DiffractiveSystem(PortSystem):
             )
         dark = np.zeros((len(field), self.n_in), self.dtype)
         drive = self.encode(dark, np.asarray(theta, self.dtype))[0]
+        drive[:, : self.n_ports] = 0  # constant light, too
         first = self._sources[side]
         parts = np.concatenate([field.real, field.imag], -1) * (self.config.amplitude_v / self.config.unit_v)
         drive[:, first : first + 2 * self.n_ports] = parts
@@ -217,7 +231,8 @@ class DiffractiveSystem(PortSystem):
 
     def entering(self, x: FloatArray) -> ComplexArray:
         """Return the fields that inputs are, shape `(batch, n_ports)`, in the unit of `send`."""
-        entering: ComplexArray = x + 0j
+        constant = np.ones((len(x), self.n_ports - self.n_in), x.dtype)
+        entering: ComplexArray = np.concatenate([x, constant], -1) + 0j
         return entering
 
     def error_field(self, out: ComplexArray, grad_y: FloatArray) -> ComplexArray:
@@ -232,7 +247,7 @@ class DiffractiveSystem(PortSystem):
 
     def input_gradient(self, back: ComplexArray) -> FloatArray:
         """Return the derivative of the loss by the inputs, shape `(batch, n_in)`, of δ as it comes back to them."""
-        slopes: FloatArray = 2 * back.real
+        slopes: FloatArray = 2 * back[:, : self.n_in].real
         return slopes
 
     def _stepped(self, drive: FloatArray) -> FloatArray:

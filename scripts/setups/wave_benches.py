@@ -23,8 +23,9 @@ _CONVERTER: Mapping[str, Any] = {"quantised": False, "range_v": (-100.0, 100.0)}
 
 
 def diffractive(
-    pixels: tuple[int, int] = (8, 8), masks: int = 4, *, seed: int = 0, noise_rms_v: float = 0.0, **options: Any
-) -> DiffractiveSystem:
+    pixels: tuple[int, int] = (8, 8), masks: int = 4, *, seed: int = 0, noise_rms_v: float = 0.0,
+    wiring: Mapping[str, Any] | None = None, **options: Any,
+) -> DiffractiveSystem:  # fmt: skip
     """Return phase masks on a simulated bench.
 
     Args:
@@ -32,15 +33,16 @@ def diffractive(
         masks: Number of masks.
         seed: Of the specimen.
         noise_rms_v: Noise of the cameras.
+        wiring: Of the system's configuration.
         options: Of `DiffractiveTable`; `backward` and `taps` are those of the wiring, too.
     """
     clock = SimulatedClock()
     chosen: dict[str, Any] = {"precision": "float64", "pixels": pixels, "masks": masks, **options}
     board = DiffractiveTable("table", DiffractiveTableOptions.model_validate(chosen), clock=clock, seed=seed)
     shared: dict[str, Any] = {key: chosen[key] for key in ("pixels", "masks", "backward", "taps") if key in chosen}
-    wiring = {"dac": "dac", "adc": "adc", "rate_hz": 10e3, "precision": "float64", **shared}
+    wired = {"dac": "dac", "adc": "adc", "rate_hz": 10e3, "precision": "float64", **shared, **(wiring or {})}
     devices = _converters(board, clock, noise_rms_v)
-    return DiffractiveSystem("masks", DiffractiveSystem.Config.model_validate(wiring), devices, Facilities(clock))
+    return DiffractiveSystem("masks", DiffractiveSystem.Config.model_validate(wired), devices, Facilities(clock))
 
 
 def echo_lattice(

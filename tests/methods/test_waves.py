@@ -56,7 +56,14 @@ def one_step(system: System, method: TrainingMethod) -> dict[str, float]:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"shift_px": 0.3}, {"medium": "scattering"}, {"mask_error_rad": 0.5, "mask_loss_db": 1.0}, {"asymmetry": 0.5}],
+    [
+        {},
+        {"shift_px": 0.3},
+        {"medium": "scattering"},
+        {"mask_error_rad": 0.5, "mask_loss_db": 1.0},
+        {"asymmetry": 0.5},
+        {"wiring": {"references": 1}},
+    ],
     ids=str,
 )
 def test_errors_sent_back_are_exact_through_whatever_is_reciprocal(options: dict[str, Any]) -> None:
