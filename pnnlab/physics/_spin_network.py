@@ -25,21 +25,22 @@ class SpinNetwork(nn.Module):
         transverse: g.
         temperature: In units in which couplings are; 0 for the state of lowest energy.
         ramp: Time over which couplings and fields are switched on; `None` for the equilibrium.
-        steps: Steps of the ramp.
+        steps: Steps of the ramp; `None` takes 5 in a unit of time, 100 at least.
     """
 
     flip: Tensor
 
     def __init__(
         self, flip: Tensor, *, transverse: float = 1.0, temperature: float = 0.0, ramp: float | None = None,
-        steps: int = 100,
+        steps: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         if ramp is not None and temperature:
             raise ValueError(f"spin network: a ramp of {ramp:g} starts from one state; set the temperature to 0")
         register_quantity(self, "flip", flip)
         self.states = SpinStates(len(flip), flip.dtype)
-        self.transverse, self.temperature, self.ramp, self.steps = transverse, temperature, ramp, steps
+        self.transverse, self.temperature, self.ramp = transverse, temperature, ramp
+        self.steps = steps or max(100, round(5 * (ramp or 0.0)))
         self.register_buffer("_flips", _transverse(len(flip), flip.dtype))
 
     def hamiltonian(self, acting: Acting) -> Tensor:
