@@ -13,8 +13,14 @@ from torch import Tensor, nn, optim
 from pnnlab.errors import CapabilityError
 from pnnlab.methods._basis_search import Bases, BasisSearch
 from pnnlab.methods._field_adjoint import LightAdjoint, Pass
-from pnnlab.methods._method import LossFunction, MethodOptions, gradient_step, physical_layers, set_rule
-from pnnlab.methods._physical import PhysicalGradient
+from pnnlab.methods._method import (
+    LossFunction,
+    MethodOptions,
+    TrainingMethod,
+    gradient_step,
+    physical_layers,
+    set_rule,
+)
 from pnnlab.methods._setting import Setting
 from pnnlab.nn import ForwardRule, PhysicalLayer
 from pnnlab.physics import Arrangement, SvdMesh
@@ -92,8 +98,11 @@ class SingularValues(LightAdjoint):
         return self.optics.input_gradient(size * back), grad_theta
 
 
-class L2ight(PhysicalGradient):
-    """Three stages: the chip is calibrated, matrices are mapped onto it, and their singular values go on learning."""
+class L2ight(TrainingMethod):
+    """Three stages: the chip is calibrated, matrices are mapped onto it, and their singular values go on learning.
+
+    What the chip measures is the gradient of a part of its controls, once that has been mapped.
+    """
 
     name: ClassVar[str] = "l2ight"
     summary: ClassVar[str] = "bases of meshes by zeroth order, then singular values by measured gradients (Gu 2021)"
@@ -109,17 +118,18 @@ class L2ight(PhysicalGradient):
         """See `TrainingMethod.wants_twin`: not where nothing is learned beforehand."""
         return isinstance(options, L2ightOptions) and options.offline > 0
 
-    def make_adjoint(self, system: System) -> SingularValues:
-        """See `PhysicalGradient.make_adjoint`."""
-        return SingularValues(system, kept_errors=self.options.kept_errors, generator=self._generator)
-
     def prepare(self, model: nn.Module, setting: Setting) -> None:
         """See `TrainingMethod.prepare`."""
         self._generator, self._layers = setting.generator(17), physical_layers(model)
-        super().prepare(model, setting)
+        kept = self.options.kept_errors
+        adjoints = {
+            system.name: SingularValues(system, kept_errors=kept, generator=self._generator)
+            for system in {layer.system.name: layer.system for layer in self._layers}.values()
+        }
+        for layer in self._layers:
+            layer.adjoint = adjoints[layer.system.name]
         self._n_offline, self._n_steps, self._loss = round(self.options.offline * setting.n_steps), 0, math.nan
-        if self._n_offline:
-            set_rule(model, ForwardRule.TWIN)
+        set_rule(model, ForwardRule.TWIN if self._n_offline else ForwardRule.PHYSICAL)
 
     def step(
         self, model: nn.Module, x: Tensor, target: Tensor, loss: LossFunction, optimiser: optim.Optimizer
@@ -161,7 +171,7 @@ class L2ight(PhysicalGradient):
         hidden: dict[str, FloatArray] = {}
         for layer in self._layers:
             system = layer.system
-            assert isinstance(system, CarriesFields)  # noqa: S101 (make_adjoint has looked)
+            assert isinstance(system, CarriesFields)  # noqa: S101 (its adjoint has looked)
             search, design = (
                 BasisSearch(system, self._generator),
                 SvdMesh.design(system.n_ports, self.options.arrangement),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pnnlab.devices import SimulatedClock
-from pnnlab.methods import PhysicalGradient, Setting
+from pnnlab.methods import Setting, TrainingMethod
 from pnnlab.nn import PhysicalLayer
 from pnnlab.systems import Facilities, MeshSystem
 from pnnlab_drivers.sim.adc import SimAdc
@@ -83,7 +83,7 @@ class MeshBench:
             x = self.mesh.expected(*self.mesh.encode(between(x) if k else x, layer.controls))
         return x
 
-    def gradients(self, method: PhysicalGradient, *, batch: int = 1) -> Gradients:
+    def gradients(self, method: TrainingMethod, *, batch: int = 1) -> Gradients:
         """Return the gradients of `Σ (y - t)² / 2` at random phases, for random inputs and targets.
 
         Args:

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from pnnlab.devices import Clock
 from pnnlab.physics import AbsorbingMatrix, SaturableAbsorber
 from pnnlab.quantities import Volts
 from pnnlab_drivers.sim._plant import PlantOptions
@@ -52,14 +53,11 @@ class AbsorberChip(StaticBoard):
 
     Options: ClassVar[type[PlantOptions]] = AbsorberChipOptions
     options: AbsorberChipOptions
-    _made: AbsorbingMatrix | None = None
 
-    @property
-    def optics(self) -> AbsorbingMatrix:
-        """Return what was made of the design, with its hidden deviations: the truth."""
-        if self._made is None:
-            self._made = self._make().to(self.torch_device)
-        return self._made
+    def __init__(self, name: str, options: AbsorberChipOptions | None = None, *, clock: Clock, seed: int = 0) -> None:
+        super().__init__(name, options, clock=clock, seed=seed)
+        self.optics = self._make().to(self.torch_device)
+        """What was made of the design, with its hidden deviations: the truth."""
 
     @property
     def n_inputs(self) -> int:
