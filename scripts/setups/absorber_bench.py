@@ -29,7 +29,7 @@ class AbsorberBench:
     def __post_init__(self) -> None:
         clock = SimulatedClock()
         options = AbsorberChip.Options.model_validate({"precision": "float64", "shape": self.shape, **self.chip})
-        self.plant = AbsorberChip("cells", options, clock=clock, seed=self.seed)
+        self.plant = AbsorberChip("cells", options, clock=clock, seed=self.seed)  # type: ignore[arg-type]
         exact = {"quantised": False}
         devices = {
             "dac": SimDac("dac", SimDac.Options.model_validate(exact), clock=clock, plant=self.plant).open(),
