@@ -52,6 +52,7 @@ from pnnlab.methods.in_situ import InSitu, InSituOptions
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.l2ight import L2ight, L2ightOptions
 from pnnlab.methods.layer_wise import LayerWise
+from pnnlab.methods.madem import Madem, MademOptions
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.mixed_precision import MixedPrecision
 from pnnlab.methods.multi_mechanism import MultiMechanism, MultiMechanismOptions
@@ -136,6 +137,8 @@ __all__ = [
     "L2ightOptions",
     "LayerWise",
     "LossFunction",
+    "Madem",
+    "MademOptions",
     "MeasuredActivations",
     "MethodOptions",
     "MixedPrecision",

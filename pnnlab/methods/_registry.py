@@ -39,6 +39,7 @@ from pnnlab.methods.in_situ import InSitu
 from pnnlab.methods.in_situ_diffractive import InSituDiffractive
 from pnnlab.methods.l2ight import L2ight
 from pnnlab.methods.layer_wise import LayerWise
+from pnnlab.methods.madem import Madem
 from pnnlab.methods.measured_activations import MeasuredActivations
 from pnnlab.methods.mixed_precision import MixedPrecision
 from pnnlab.methods.multi_mechanism import MultiMechanism
@@ -111,6 +112,7 @@ _OWN: Final[tuple[type[TrainingMethod], ...]] = (
     InSituDiffractive,
     L2ight,
     LayerWise,
+    Madem,
     MeasuredActivations,
     MixedPrecision,
     MultiMechanism,

@@ -46,6 +46,7 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "genetic": {"population": 4},
     "greedy_boolean": {"rounds": 2},
     "l2ight": {"calibration_sweeps": 0, "mapping_sweeps": 0, "kept_errors": 0.5, "kept_steps": 0.7},
+    "madem": {"free_steps": 3, "nudged_steps": 2},
     "multiplexed": {"window": 3, "windows": 2},
     "nes": {"population": 4},
     "parameter_shift": {"coordinates": 3},
