@@ -99,13 +99,23 @@ def _of_fields(system: System, waves: CarriesFields, rng: np.random.Generator) -
         system.name, "power lost", Capability.LOSSLESS, max(lost, 0.0), _spread(each),
         "on the mean over the ports", 0,
     )  # fmt: skip
-    if Capability.BIDIRECTIONAL in system.capabilities:
+    scatters = Capability.SCATTERING in system.capabilities
+    if Capability.BIDIRECTIONAL in system.capabilities or scatters:
         backwards = _matrices(waves, theta, Side.OUT)
         if backwards is not None:
+            bears_on = Capability.SCATTERING if scatters else Capability.RECIPROCAL
             value, error = _deviation([a - b.T for a, b in zip(forwards, backwards, strict=True)], forwards)
             yield Condition(
-                system.name, "reciprocity error", Capability.RECIPROCAL, value, error,
+                system.name, "reciprocity error", bears_on, value, error,
                 "transfer backwards against the transpose of that forwards", 0,
+            )  # fmt: skip
+    if scatters:
+        weak = _matrices(waves, theta, Side.IN, amplitude=_AMPLITUDE / 2)
+        if weak is not None:
+            value, error = _deviation([a - b for a, b in zip(forwards, weak, strict=True)], weak)
+            yield Condition(
+                system.name, "linearity error", Capability.SCATTERING, value, error,
+                f"transfer of waves of {_AMPLITUDE:g} against that of waves half as strong", 0,
             )  # fmt: skip
     if Capability.MIRROR_SYMMETRIC in system.capabilities:
         # all controls alike: what is left is the symmetry of the paths between them
@@ -118,15 +128,17 @@ def _of_fields(system: System, waves: CarriesFields, rng: np.random.Generator) -
             )  # fmt: skip
 
 
-def _matrices(waves: CarriesFields, theta: FloatArray, side: Side) -> list[Array] | None:
+def _matrices(
+    waves: CarriesFields, theta: FloatArray, side: Side, *, amplitude: float = _AMPLITUDE
+) -> list[Array] | None:
     """Return the transfer matrix, twice, a row for each port that was driven; `None` where no fields are read."""
-    field = _AMPLITUDE * np.eye(waves.n_ports, dtype=np.complex128)
+    field = amplitude * np.eye(waves.n_ports, dtype=np.complex128)
     found: list[Array] = []
     for _ in range(2):
         out = waves.send(field, theta, side=side).out
         if out is None:
             return None
-        found.append(np.asarray(out) / _AMPLITUDE)
+        found.append(np.asarray(out) / amplitude)
     return found
 
 
