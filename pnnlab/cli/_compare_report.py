@@ -21,7 +21,6 @@ __all__ = ["write_report"]
 _COLOURS: Final = (
     "#0b62a4", "#d1495b", "#2e8b57", "#e08e0b", "#7a4fa3", "#00868b", "#8c564b", "#5b6770", "#b5387a", "#6b8e23",
 )  # fmt: skip
-_DASHES: Final = ("-", "--", ":", "-.")
 _STYLE: Final = """
 :root { --ink: #1c2733; --soft: #5b6770; --line: #dde3e8; --best: #eef6ee; }
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink);
@@ -82,7 +81,7 @@ def _verdict(found: "Comparison") -> str:
         if frugal:
             first = min(frugal, key=lambda one: one.shots_to(0.9 * best.accuracy.mean).mean)
             needed = count(round(first.shots_to(0.9 * best.accuracy.mean).mean))
-            said.append(f"Nine tenths of that take {first.method} the fewest shots, {needed}.")
+            said.append(f"To nine tenths of that {first.method} needs the fewest shots, {needed}.")
         below = [one.method for one in done if one.accuracy.mean < found.linear]
         if below:
             names = "all methods" if len(below) == len(done) else f"{len(below)} of {len(done)} methods"
@@ -121,12 +120,12 @@ def _pictures(found: "Comparison", results: Sequence["MethodResult"]) -> list[st
     if any(curve.accuracy for one in done for curve in one.curves):
         pictures.append(
             _figure(lambda axes: _courses(axes, done, found), 2 if found.power_w is None else 3, 4.2,
-                    "Validation accuracy in the course of training, mean over seeds.")
+                    _named("Validation accuracy in the course of training, mean over seeds.", done))
         )  # fmt: skip
     if any(curve.alignment for one in done for curve in one.curves):
         pictures.append(
             _figure(lambda axes: _alignment(axes[0], done), 1, 3.6,
-                    "Cosine between a method's step and the exact gradient, which a simulated bench can tell.")
+                    _named("Cosine of each method's step with the exact gradient, as simulations tell it.", done))
         )  # fmt: skip
     return pictures
 
@@ -141,8 +140,8 @@ def _robustness(found: "Comparison") -> str:
                 factors = sorted(factor for factor, spread in accuracies.items() if spread.n)
                 means = [100 * accuracies[factor].mean for factor in factors]
                 errors = [100 * accuracies[factor].std if accuracies[factor].n > 1 else 0.0 for factor in factors]
-                line = _line(names.index(name))
-                one.errorbar(factors, means, errors, marker="o", markersize=4, capsize=2, label=name, **line)
+                line = _line(names.index(name), name)
+                one.errorbar(factors, means, errors, marker="o", markersize=4, capsize=2, **line)
             one.axhline(100 * found.linear, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
             one.set(xlabel=f"{kind}, times that of the bench", ylim=(0, 101))
         axes[0].set_ylabel("test accuracy (%)")
@@ -166,19 +165,26 @@ def _figure(draw: Callable[[Sequence["Axes"]], None], columns: int, height: floa
     return f"<figure>{svg[svg.index('<svg') :]}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def _line(place: int) -> dict[str, Any]:
-    return {
-        "color": _COLOURS[place % len(_COLOURS)],
-        "linestyle": _DASHES[place // len(_COLOURS) % len(_DASHES)],
-    }
+def _line(place: int, name: str) -> dict[str, Any]:
+    """Return colour and label of the first ones; the others are grey and without a name."""
+    if place < len(_COLOURS):
+        return {"color": _COLOURS[place], "label": name, "zorder": 2}
+    return {"color": "0.8", "zorder": 1}
+
+
+def _named(caption: str, done: Sequence["MethodResult"]) -> str:
+    return caption if len(done) <= len(_COLOURS) else f"{caption} The best {len(_COLOURS)} are in colour."
 
 
 def _bars(axes: "Axes", done: Sequence["MethodResult"], linear: float) -> None:
     for place, one in enumerate(done):
         spread = 100 * one.accuracy.std if one.accuracy.n > 1 else None
         mean = 100 * one.accuracy.mean
-        axes.barh(place, mean, xerr=spread, color=_line(place)["color"], alpha=0.75, height=0.66, error_kw={"lw": 1})
-        axes.text(1, place, f"{mean:.1f} %", va="center", color="white", fontsize=9, fontweight="bold")
+        axes.barh(
+            place, mean, xerr=spread, color=_line(place, "")["color"], alpha=0.75, height=0.66, error_kw={"lw": 1}
+        )
+        ink = "white" if place < len(_COLOURS) else "0.3"
+        axes.text(1, place, f"{mean:.1f} %", va="center", color=ink, fontsize=9, fontweight="bold")
     axes.axvline(100 * linear, color="0.4", linewidth=1, linestyle="--")
     axes.annotate(
         "linear on the inputs", (100 * linear, -0.75), ha="right", fontsize=8, color="0.4", annotation_clip=False
@@ -201,20 +207,20 @@ def _courses(axes: Sequence["Axes"], done: Sequence["MethodResult"], found: "Com
         for place, result in enumerate(done):
             x, y = _mean_curve(result.curves, of, lambda curve: curve.accuracy)
             if len(x):
-                one.plot(x, 100 * y, linewidth=1.6, label=result.method, **_line(place))
+                one.plot(x, 100 * y, linewidth=1.6, **_line(place, result.method))
         one.axhline(100 * found.linear, color="0.6", linewidth=0.8, linestyle="--", zorder=0)
         one.set_xlabel(label)
         one.set_ylim(0, 101)
         one.set_xscale("log")
     axes[0].set_ylabel("validation accuracy (%)")
-    axes[0].legend(frameon=False, fontsize=8, ncols=1 + len(done) // 9)
+    axes[0].legend(frameon=False, fontsize=8)
 
 
 def _alignment(axes: "Axes", done: Sequence["MethodResult"]) -> None:
     for place, result in enumerate(done):
         x, y = _mean_curve(result.curves, _progress, lambda curve: curve.alignment)
         if len(x):
-            axes.plot(100 * x, y, linewidth=1.4, label=result.method, **_line(place))
+            axes.plot(100 * x, y, linewidth=1.4, **_line(place, result.method))
     axes.axhline(0, color="0.6", linewidth=0.8, zorder=0)
     axes.set(xlabel="part of the training (%)", ylabel="cosine with the exact gradient", ylim=(-0.3, 1.05))
     axes.legend(frameon=False, fontsize=8, ncols=3)
