@@ -22,17 +22,17 @@ class FiniteDifferencesOptions(EstimateOptions):
             turn before any gets a second one, in an order drawn anew each time. `null` looks at all.
     """
 
-    coordinates: int | None = Field(default=None, gt=0)
+    coordinates: int | None = Field(default=16, gt=0)
 
 
 class FiniteDifferences(EstimatedGradient):
     """Central differences `g_i = [L(θ + c u_i) - L(θ - c u_i)] / (2 c)` along each control.
 
-    The exact gradient but for noise / c and an error of the order of c²; the price is two losses for each control: a
-    step on P = 3072 phases costs 6144 batches. `coordinates` buys cheaper steps on a random part of the controls,
-    `groups` cheaper ones in a random subspace. The older half of the literature on adaptive optics and photonic chips
-    trains like this (Momeni et al. 2025, Nature 645, 53, "zeroth-order gradient"). Where controls are phases and
-    outputs intensities, `parameter_shift` needs no small c.
+    The exact gradient but for noise / c and an error of the order of c²; the price is two losses for each control: the
+    whole gradient of P = 3072 phases costs 6144 batches. So a step looks at some `coordinates` only, unless it is told
+    otherwise; `groups` buys cheaper steps in a random subspace. The older half of the literature on adaptive optics
+    and photonic chips trains like this (Momeni et al. 2025, Nature 645, 53, "zeroth-order gradient"). Where controls
+    are phases and outputs intensities, `parameter_shift` needs no small c.
     """
 
     name: ClassVar[str] = "finite_differences"

@@ -1,6 +1,7 @@
 """Training methods side by side: the same bench, task and budget for each, with several seeds."""
 
 import json
+import math
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -236,16 +237,26 @@ def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
     """Return how many steps the budget allows, from what a few steps and a validation cost on this bench.
 
     Methods that take no shots while they train make the recipe's own epochs.
+
+    Raises:
+        RunError: One step takes more than the budget.
     """
     with bench:
         model, method, task, _ = build(bench, recipe)
         trainer = Trainer(model, method, task, recipe, bench=bench)
         begin, begin_s = trainer.shots, bench.clock.now_s()
         x, y = task.train
-        for k in range(_PROBES):
-            rows = torch.arange(k * recipe.batch, (k + 1) * recipe.batch) % len(x)
+        probes, most = 0, recipe.budget_shots or math.inf
+        while probes < _PROBES and trainer.shots - begin < most / 2:
+            rows = torch.arange(probes * recipe.batch, (probes + 1) * recipe.batch) % len(x)
             method.step(model, x[rows], y[rows], nn.functional.cross_entropy, trainer.optimiser)
-        step, step_s = (trainer.shots - begin) / _PROBES, (bench.clock.now_s() - begin_s) / _PROBES
+            probes += 1
+        step, step_s = (trainer.shots - begin) / probes, (bench.clock.now_s() - begin_s) / probes
+        if step > most:
+            raise RunError(
+                f"method {recipe.method!r}: one step takes {step:.0f} shots, the budget is {most}; give it more shots, "
+                f"a smaller `batch`, or options that cost less (`pnnlab methods {recipe.method}`)"
+            )
         begin, begin_s = trainer.shots, bench.clock.now_s()
         evaluate(lambda part: method.predict(model, part), task.validation)
         look, look_s = trainer.shots - begin, bench.clock.now_s() - begin_s

@@ -85,7 +85,7 @@ def _differences_on_vowels(data: Path) -> Finding:
     found = []
     for seed in range(3):
         perceptron = ScrambledPerceptron(12, 16, 7, seed)
-        method = FiniteDifferences(FiniteDifferencesOptions(perturbation=0.05 * WEIGHT))
+        method = FiniteDifferences(FiniteDifferencesOptions(perturbation=0.05 * WEIGHT, coordinates=None))
         curve = learning_curve(
             method, perceptron, *_vowels(data, seed), [3000], cost=2 * perceptron.n_controls, learning_rate=0.3
         )

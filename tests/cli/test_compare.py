@@ -103,3 +103,11 @@ def test_sweeps_train_on_scaled_benches(pnnlab, folder: Path) -> None:  # type: 
     assert "Robustness" in (path / "report.html").read_text(encoding="utf-8")
     answer = pnnlab("compare", "--shots", "100", "--sweep", "luck=1")
     assert answer.code == 2 and "mismatch, noise, drift" in answer.err
+
+
+def test_a_step_that_costs_more_than_the_budget_is_told(pnnlab, folder: Path) -> None:  # type: ignore[no-untyped-def]
+    answer = pnnlab(
+        "compare", "--methods", "finite_differences", "--seeds", "0", "--shots", "2000", "--set", "batch=50"
+    )
+    assert answer.code == 0, answer.err
+    assert "one step takes 4800 shots, the budget is 2000" in answer.out + answer.err

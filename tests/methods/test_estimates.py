@@ -79,7 +79,7 @@ def test_spsa_needs_two_losses_a_direction() -> None:
 def test_finite_differences_are_exact_on_a_quadratic_and_cost_two_losses_a_control() -> None:
     value, gradient = quadratic(7)
     model = of_controls(value, 7)
-    found = estimated(FiniteDifferences(FiniteDifferencesOptions(perturbation=0.3)), model)
+    found = estimated(FiniteDifferences(FiniteDifferencesOptions(perturbation=0.3, coordinates=None)), model)
     torch.testing.assert_close(found, gradient(model[0].raw_controls.detach()), rtol=1e-9, atol=1e-9)
     assert model[0].system.n_shots == 14  # type: ignore[union-attr]
 
@@ -88,7 +88,7 @@ def test_finite_differences_converge_as_the_square_of_the_perturbation() -> None
     errors = []
     for c in (0.1, 0.05, 0.025):
         model = of_controls(lambda z: z.sin().sum(-1), 5)
-        found = estimated(FiniteDifferences(FiniteDifferencesOptions(perturbation=c)), model)
+        found = estimated(FiniteDifferences(FiniteDifferencesOptions(perturbation=c, coordinates=None)), model)
         errors.append(float((found - model[0].raw_controls.detach().cos()).norm()))
     assert [errors[0] / errors[1], errors[1] / errors[2]] == pytest.approx([4, 4], rel=0.01)
 

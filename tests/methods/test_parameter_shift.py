@@ -58,7 +58,9 @@ def found(method: FiniteDifferences, model: nn.Sequential) -> Tensor:
 
 def test_it_equals_autograd_through_a_mesh_of_interferometers() -> None:
     model = interferometer()
-    torch.testing.assert_close(found(ParameterShift(), model), exact(model), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        found(ParameterShift(ParameterShiftOptions(coordinates=None)), model), exact(model), rtol=1e-9, atol=1e-12
+    )
     # autograd's six shots, and two batches a phase with one more for the outputs' error
     assert model[0].system.n_shots == 6 * (2 * PORTS * COLUMNS + 1) + 6  # type: ignore[operator, union-attr]
 
@@ -68,7 +70,10 @@ def test_with_noise_it_is_exact_to_the_noise_and_better_than_small_differences(m
     true = exact(interferometer())
     monkeypatch.setattr(__import__(__name__, fromlist=["NOISE"]), "NOISE", 0.01)
     errors = {}
-    for method in (ParameterShift(), FiniteDifferences(FiniteDifferencesOptions(perturbation=0.01))):
+    for method in (
+        ParameterShift(ParameterShiftOptions(coordinates=None)),
+        FiniteDifferences(FiniteDifferencesOptions(perturbation=0.01, coordinates=None)),
+    ):
         squares = [(found(method, interferometer()) - true).square().mean() for _ in range(3)]
         errors[method.name] = float(torch.stack(squares).mean().sqrt())
     model = interferometer()
@@ -90,7 +95,7 @@ def test_some_phases_a_step_have_the_same_derivatives() -> None:
 def test_what_is_no_phase_of_the_last_layer_is_looked_at_by_differences() -> None:
     model = nn.Sequential(*interferometer(0)[:1], *interferometer(1)[:2].requires_grad_())
     assert sum(p.requires_grad for p in model.parameters()) == 4
-    method = ParameterShift(ParameterShiftOptions(perturbation=1e-4))
+    method = ParameterShift(ParameterShiftOptions(perturbation=1e-4, coordinates=None))
     method.prepare(model, setting())
     method.step(model, *batch(), nn.functional.cross_entropy, torch.optim.SGD(model.parameters(), lr=0.0))
     gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
