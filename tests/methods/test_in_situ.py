@@ -69,6 +69,12 @@ def test_intensities_of_a_lossy_mesh_err_and_a_known_loss_corrects_them() -> Non
     assert error(found, exact) < EXACT and error(back, forth) < EXACT
 
 
+def test_a_triangle_does_as_well_as_a_rectangle() -> None:
+    bench = MeshBench({"arrangement": "reck", "guide_loss_db": 0.5}, ports=5)
+    (found, back), (exact, forth) = gradients(bench, InSitu(InSituOptions(loss_db=0.5, arrangement="reck")))
+    assert error(found, exact) < EXACT and error(back, forth) < EXACT
+
+
 def test_a_chip_that_is_not_reciprocal_errs_more_the_less_it_is() -> None:
     errors = []
     for phase in (0.0, 0.03, 0.1, 0.3):
