@@ -23,7 +23,12 @@ __all__ = ["TikiTaka", "TikiTakaOptions"]
 class TikiTakaOptions(PulseOptions):
     """Which version, and how the arrays work together.
 
+    The fast array adds up gradients, the slow one adds up the fast array, and only the decay of the fast one, which
+    grows with `learning_rate`, damps what would otherwise swing: where the loss comes and goes, make `learning_rate`
+    larger or `transfer_rate` smaller.
+
     Attributes:
+        learning_rate: Of the fast array.
         version: 1 (Gokmen & Haensch 2020), 2 (Gokmen 2021), 3 (chopped, Rasch et al. 2024) or 4 (AGAD, the same).
         fast: The system whose array takes the gradient of each layer's system, by name; `NAME-fast` where left out.
         transfer_rate: Change of a slow weight per fast weight that is read.
@@ -35,12 +40,13 @@ class TikiTakaOptions(PulseOptions):
         gate: Version 4: standard errors that a difference of means must exceed to count.
     """
 
+    learning_rate: float = Field(default=1.0, gt=0)
     version: Literal[1, 2, 3, 4] = 2
     fast: Mapping[str, str] = Field(default_factory=dict)
-    transfer_rate: float = Field(default=0.1, gt=0)
+    transfer_rate: float = Field(default=0.03, gt=0)
     transfer_every: int = Field(default=2, gt=0)
     settle: int = Field(default=300, ge=0)
-    chop: float = Field(default=0.1, ge=0, le=1)
+    chop: float = Field(default=0.05, ge=0, le=1)
     half_period: int = Field(default=5, ge=2)
     gate: float = Field(default=1.0, ge=0)
 

@@ -14,7 +14,17 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.systems import Capability, CarriesFields, ControlRange, Echoes, FloatArray, Relaxes, Side, System
+from pnnlab.systems import (
+    Capability,
+    CarriesFields,
+    ControlRange,
+    Echoes,
+    FloatArray,
+    Relaxes,
+    Side,
+    System,
+    TransposedArray,
+)
 
 __all__ = ["Condition", "measure_conditions"]
 
@@ -81,6 +91,8 @@ def measure_conditions(system: System, *, nudge: float = 0.1, seed: int = 0) -> 
         found += _counted(system, lambda: _of_rest(system, system, nudge, rng))
     if isinstance(system, Echoes):
         found += _counted(system, lambda: _of_echo(system, system, rng))
+    if Capability.TRANSPOSED_READ in system.capabilities and isinstance(system, TransposedArray):
+        found += _counted(system, lambda: _of_array(system, system, rng))
     return found
 
 
@@ -205,6 +217,21 @@ def _of_echo(system: System, reversible: Echoes, rng: np.random.Generator) -> It
     yield Condition(
         system.name, "echo residual", Capability.TIME_REVERSAL, value, error,
         "state after the run back against the one that was prepared", 0,
+    )  # fmt: skip
+
+
+# Arrays
+
+
+def _of_array(system: System, array: TransposedArray, rng: np.random.Generator) -> Iterator[Condition]:
+    theta = _controls(system, rng)
+    inputs, errors = (_AMPLITUDE * np.eye(n, dtype=system.dtype) for n in (system.n_in, system.n_out))
+    forwards = [system.measure(inputs, theta).y for _ in range(2)]
+    backwards = [array.read_transposed(errors, theta) for _ in range(2)]
+    value, error = _deviation([a - b.T for a, b in zip(forwards, backwards, strict=True)], forwards)
+    yield Condition(
+        system.name, "transpose error", Capability.TRANSPOSED_READ, value, error,
+        "matrix read from the columns against the transpose of that read from the rows", 0,
     )  # fmt: skip
 
 
