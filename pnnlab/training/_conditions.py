@@ -91,7 +91,7 @@ def measure_conditions(system: System, *, nudge: float = 0.1, seed: int = 0) -> 
         found += _counted(system, lambda: _of_rest(system, system, nudge, rng))
     if isinstance(system, Echoes):
         found += _counted(system, lambda: _of_echo(system, system, rng))
-    if Capability.TRANSPOSED_READ in system.capabilities and isinstance(system, TransposedArray):
+    if isinstance(system, TransposedArray) and Capability.TRANSPOSED_READ in system.capabilities:
         found += _counted(system, lambda: _of_array(system, system, rng))
     return found
 

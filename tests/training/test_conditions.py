@@ -8,6 +8,9 @@ import pytest
 
 from pnnlab.systems import Capability, ControlRange, Echo, Equilibrium, FieldReading, FloatArray, Side
 from pnnlab.training import Condition, measure_conditions
+from tests.drivers.sim.crossbars import crossbar
+from tests.drivers.sim.test_pulsed_crossbar import PLAIN
+from tests.systems.test_crossbar_in_place import joined
 
 N = 6
 
@@ -170,3 +173,12 @@ def test_shots_are_counted_by_condition() -> None:
 
 def test_a_system_of_forward_passes_only_is_not_looked_at() -> None:
     assert measure_conditions(_Known()) == []  # type: ignore[arg-type] # what it asks of a system is here
+
+
+@pytest.mark.parametrize(("gain_error", "says"), [(0.0, "met"), (0.02, "not met")])
+def test_an_array_read_from_both_sides_tells_how_far_its_converters_differ(gain_error: float, says: str) -> None:
+    """Gains of 2 % act on both columns of a pair, whose currents are several times their difference."""
+    system = joined(crossbar({"pulses": PLAIN}, row_gain_error=gain_error, column_gain_error=gain_error))
+    transpose = found(system)["transpose error"]
+    assert transpose.says == says and transpose.shots == 2 * (8 + 3)
+    assert not gain_error or 0.03 < transpose.value < 0.3
