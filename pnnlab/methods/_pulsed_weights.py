@@ -15,6 +15,8 @@ from pnnlab.systems import FloatArray, PulsedArray, System
 __all__ = ["PulseOptions", "PulsedWeights"]
 
 Counts = npt.NDArray[np.int64]
+_READINGS = 8
+"""Readings of which the symmetry point is the mean."""
 _PROBE_PULSES = 8
 """Pulses up, and as many down, by which the step is found; the mean of all cells of an array is taken."""
 
@@ -106,13 +108,24 @@ class PulsedWeights:
     def settle(self, pairs: int) -> FloatArray:
         """Pulse all weights up and down in turn, until each is where both are equal; return the weights there.
 
+        Noise from pulse to pulse keeps weights moving about that point, so they are read several times, with as many
+        pulses again spread between the readings.
+
         Args:
             pairs: How often.
         """
+        self._alternate(pairs)
+        found = []
+        for _ in range(_READINGS):
+            self._alternate(-(-pairs // _READINGS))
+            found.append(self.array.read_weights())
+        mean: FloatArray = np.mean(found, axis=0)
+        return mean
+
+    def _alternate(self, pairs: int) -> None:
         columns = np.ones((2 * pairs, self.system.n_out), np.int8)
         columns[1::2] = -1
         self.array.pulse(np.ones((2 * pairs, self.system.n_in), np.int8), columns)
-        return self.array.read_weights()
 
     def find_step(self) -> None:
         """Measure the mean step: pulses up, and as many down, between three readings."""

@@ -33,8 +33,8 @@ class TikiTakaOptions(PulseOptions):
         fast: The system whose array takes the gradient of each layer's system, by name; `NAME-fast` where left out.
         transfer_rate: Change of a slow weight per fast weight that is read.
         transfer_every: Samples from one read row of a fast array to the next.
-        settle: Pulses up and down in turn that bring the fast array to its symmetry points before training; with
-            version 4 they only bring it near.
+        settle: Pulses up and down in turn that bring the fast array to its symmetry points before training, and as
+            many again while these are read; with version 4 they only bring it near.
         chop: Version 3: chance of a sign to change.
         half_period: Version 4: readings of a row under one sign.
         gate: Version 4: standard errors that a difference of means must exceed to count.
