@@ -23,12 +23,14 @@ class DirectTransfer:
     Attributes:
         row_signs: Signs under which rows of the fast array learn now, shape `(n_in,)`.
         column_signs: The same of its columns, shape `(n_out,)`.
+        strength: Unit of the gradients that the fast array took, with which `rate` is multiplied.
     """
 
     def __init__(self, slow: PulsedWeights, rate: float, generator: torch.Generator) -> None:
         self.slow, self.rate, self.generator = slow, rate, generator
         self.row_signs = np.ones(slow.system.n_in)
         self.column_signs = np.ones(slow.system.n_out)
+        self.strength = 1.0
 
     def pass_on(self, rows: Counts, read: FloatArray) -> None:
         """Take readings of the fast array.
@@ -44,7 +46,7 @@ class DirectTransfer:
         """Take one reading, shape `(n_out,)`."""
         x = np.zeros((1, self.slow.system.n_in))
         x[0, row] = 1
-        self.slow.descend(x, -weights[None] / self.slow.array.gain, self.rate)
+        self.slow.descend(x, -weights[None] / self.slow.array.gain, self.rate * self.strength)
 
     def state(self) -> dict[str, Any]:
         """Return what later readings depend on."""
@@ -73,7 +75,7 @@ class BufferedTransfer(DirectTransfer):
 
     def take(self, row: int, weights: FloatArray) -> None:
         """See `DirectTransfer.take`."""
-        self.gather(row, self.rate * weights)
+        self.gather(row, self.rate * self.strength * weights)
 
     def gather(self, row: int, change: FloatArray) -> None:
         """Add to a row of the buffer, and send the pulses that are due, shape `(n_out,)`."""
@@ -154,7 +156,7 @@ class AveragedTransfer(BufferedTransfer):
         change = self.row_signs[row] * (mean - before) / 2
         # the first half-period has none before it: NaN is no difference
         clear = np.abs(change) > self._gate * np.sqrt(variance + before_variance) / 2
-        self.gather(row, np.where(clear, self.rate * n * np.nan_to_num(change), 0.0))
+        self.gather(row, np.where(clear, self.rate * self.strength * n * np.nan_to_num(change), 0.0))
         self._before[:, row] = mean, variance
         self._sums[:, row], self._count[row] = 0, 0
         self.row_signs[row] *= -1

@@ -19,19 +19,26 @@ from pnnlab.systems import FloatArray, System
 
 __all__ = ["TikiTaka", "TikiTakaOptions"]
 
+_MEMORY = 0.99
+"""What a sample leaves of the running mean before it."""
+
 
 class TikiTakaOptions(PulseOptions):
     """Which version, and how the arrays work together.
 
     The fast array adds up gradients, the slow one adds up the fast array, and only the decay of the fast one, which
-    grows with `learning_rate`, damps what would otherwise swing: where the loss comes and goes, make `learning_rate`
+    every pulse brings about, damps what would otherwise swing. Where the loss comes and goes, make `learning_rate`
     larger or `transfer_rate` smaller.
 
     Attributes:
-        learning_rate: Of the fast array.
+        learning_rate: Of the fast array. If `scaled`, change of a fast weight where input and error are largest, which
+            the recipe's schedule leaves alone; what needs more than `slots` steps saturates.
+        scaled: Take gradients in units of their strength, the running mean of gain max|x| max|d|, and multiply what is
+            transferred by it and by the recipe's schedule. Otherwise pulses, and the damping with them, cease as the
+            loss falls, and the arrays swing (Rasch et al. 2024 scale the fast array likewise).
         version: 1 (Gokmen & Haensch 2020), 2 (Gokmen 2021), 3 (chopped, Rasch et al. 2024) or 4 (AGAD, the same).
         fast: The system whose array takes the gradient of each layer's system, by name; `NAME-fast` where left out.
-        transfer_rate: Change of a slow weight per fast weight that is read.
+        transfer_rate: Change of a slow weight per fast weight that is read, and per unit of the strength if `scaled`.
         transfer_every: Samples from one read row of a fast array to the next.
         settle: Pulses up and down in turn that bring the fast array to its symmetry points before training, and as
             many again while these are read; with version 4 they only bring it near.
@@ -40,11 +47,12 @@ class TikiTakaOptions(PulseOptions):
         gate: Version 4: standard errors that a difference of means must exceed to count.
     """
 
-    learning_rate: float = Field(default=1.0, gt=0)
+    learning_rate: float = Field(default=0.06, gt=0)
+    scaled: bool = True
     version: Literal[1, 2, 3, 4] = 2
     fast: Mapping[str, str] = Field(default_factory=dict)
-    transfer_rate: float = Field(default=0.03, gt=0)
-    transfer_every: int = Field(default=2, gt=0)
+    transfer_rate: float = Field(default=10.0, gt=0)
+    transfer_every: int = Field(default=1, gt=0)
     settle: int = Field(default=300, ge=0)
     chop: float = Field(default=0.05, ge=0, le=1)
     half_period: int = Field(default=5, ge=2)
@@ -126,7 +134,7 @@ class _TwoArrays(LayerRule):
         self._fast, self._options, self._transfer = fast, options, transfer
         self._middle = np.full(fast.system.n_controls, 0.5, fast.system.dtype)
         self._symmetry = np.zeros((fast.system.n_in, fast.system.n_out))
-        self._samples = 0
+        self._samples, self._strength = 0, 0.0
 
     def begin(self) -> None:
         """See `LayerRule.begin`; the fast array is brought to its symmetry points, and read there."""
@@ -141,6 +149,11 @@ class _TwoArrays(LayerRule):
     def learn(self, x: FloatArray, d: FloatArray, learning_rate: float) -> None:
         """See `LayerRule.learn`."""
         transfer, every = self._transfer, self._options.transfer_every
+        if self._options.scaled:
+            self._follow(x, d)
+            # a fast array that learns slower is damped less, so a schedule falls on what is transferred
+            transfer.strength = self._strength * learning_rate / self._options.learning_rate
+            learning_rate = self._options.learning_rate / (self._strength or 1.0)
         self._fast.descend(x * transfer.row_signs, d * transfer.column_signs, learning_rate)
         first = self._samples // every
         self._samples += len(x)
@@ -151,16 +164,23 @@ class _TwoArrays(LayerRule):
             known = self._options.version < 4
             transfer.pass_on(rows, read - self._symmetry[rows] if known else read)
 
+    def _follow(self, x: FloatArray, d: FloatArray) -> None:
+        """Take the samples into the running mean of the gradient's strength."""
+        strengths = np.abs(x).max(1) * np.abs(d).max(1) * self.weights.array.gain
+        now, kept = float(strengths.mean()), _MEMORY ** len(x) if self._strength else 0.0
+        self._strength = kept * self._strength + (1 - kept) * now
+
     def state(self) -> dict[str, Any]:
         """See `LayerRule.state`."""
         return super().state() | {
             "fast_step": self._fast.step, "symmetry": torch.from_numpy(self._symmetry.copy()),
-            "samples": self._samples, "transfer": self._transfer.state(),
+            "samples": self._samples, "strength": self._strength, "transfer": self._transfer.state(),
         }  # fmt: skip
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """See `LayerRule.load_state`."""
         super().load_state(state)
         self._fast.step, self._samples = float(state["fast_step"]), int(state["samples"])
+        self._strength = float(state["strength"])
         self._symmetry = state["symmetry"].numpy().copy()
         self._transfer.load_state(state["transfer"])

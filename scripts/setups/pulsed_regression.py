@@ -24,12 +24,14 @@ _INPUT_SCALE = 0.25
 _LABEL_NOISE = 0.1
 _READ_V, _FULL_A = 0.2, 10e-6
 OPTIONS: Final[Mapping[int, Mapping[str, Any]]] = {
-    1: {"version": 1, "learning_rate": 0.32, "transfer_rate": 0.1},
-    2: {"version": 2, "learning_rate": 1.6, "transfer_rate": 0.05},
-    3: {"version": 3, "learning_rate": 1.6, "transfer_rate": 0.05, "chop": 0.02},
-    4: {"version": 4, "learning_rate": 1.6, "transfer_rate": 0.05},
+    1: {"version": 1, "scaled": False, "transfer_every": 2, "learning_rate": 0.32, "transfer_rate": 0.1},
+    2: {"version": 2, "scaled": False, "transfer_every": 2, "learning_rate": 1.6, "transfer_rate": 0.05},
+    3: {"version": 3, "scaled": False, "transfer_every": 2, "learning_rate": 1.6, "transfer_rate": 0.05, "chop": 0.02},
+    4: {"version": 4, "scaled": False, "transfer_every": 2, "learning_rate": 1.6, "transfer_rate": 0.05},
 }
-"""Tiki-Taka here, by version: rates at which the slow array follows the fast one without swinging."""
+"""Tiki-Taka here, by version: rates at which the slow array follows the fast one without swinging.
+
+Label noise keeps gradients large, so they are taken as they are."""
 
 
 class _CallersThread(DeviceThread):

@@ -136,7 +136,8 @@ def test_tiki_taka_learns_on_cells_that_pull_to_one_side(version: int) -> None:
             "cycle_std": 0.3}  # fmt: skip
     slow, fast = (array(name, clock=clock, noise=0.01, **made) for name in ("layer", "layer-fast"))
     model = nn.Sequential(PhysicalLayer(slow, controls=torch.full((12,), 0.5)))
-    options = {"version": version, "learning_rate": 3.0, "transfer_rate": 0.05, "settle": 150}
+    options = {"version": version, "learning_rate": 3.0, "transfer_rate": 0.05, "transfer_every": 2, "settle": 150,
+               "scaled": False}  # fmt: skip
     method = make_method("tiki_taka", options)
     method.prepare(model, setting(slow, fast))
     assert method.systems == (fast,)
@@ -149,6 +150,29 @@ def test_tiki_taka_learns_on_cells_that_pull_to_one_side(version: int) -> None:
     error = np.linalg.norm(slow.read_weights() - target.numpy()) / np.linalg.norm(target.numpy())
     assert error < 0.4
     assert fast.n_shots == 600, "a row of the fast array every second sample"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_the_fast_array_is_pulsed_alike_whatever_the_size_of_the_gradient(version: int) -> None:
+    """Pulses damp it; so they must not cease as the loss falls. Loss and rate of transfer are scaled inversely."""
+    pulses, weights = [], []
+    for scale in (1.0, 1 / 128):
+        clock = SimulatedClock()
+        slow, fast = (array(name, clock=clock, step=0.005) for name in ("layer", "layer-fast"))
+        model = nn.Sequential(PhysicalLayer(slow, controls=torch.full((12,), 0.5)))
+        options = {"version": version, "learning_rate": 0.05, "transfer_rate": 0.2 / scale, "settle": 20}
+        method = make_method("tiki_taka", options)
+        method.prepare(model, setting(slow, fast))
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(20):
+            x = torch.rand(8, 4, generator=generator) * 2 - 1
+            optimiser = torch.optim.SGD(model.parameters(), lr=1.0)
+            method.step(model, x, x[:, :3] * 0.2, lambda y, wanted, s=scale: s * squared(y, wanted), optimiser)
+        pulses.append(fast._array.pulses_had)  # type: ignore[attr-defined]
+        weights.append(slow.read_weights())
+    np.testing.assert_array_equal(*pulses)
+    np.testing.assert_allclose(*weights, atol=1e-5)
+    assert np.abs(weights[0]).max() > 0.02
 
 
 class Slow(PulsedWeights):
@@ -225,6 +249,53 @@ def test_written_weights_are_verified_and_what_is_left_is_told(caplog: pytest.Lo
     left = float(np.sqrt(np.square(system.read_weights() - wanted).mean()))
     assert method.residual["layer"] == pytest.approx(left, rel=1e-3)
     assert left < 0.01 and "weights are off by" in caplog.text
+
+
+GONG: Mapping[str, Any] = {
+    "response": "reram-gong-2018-soft-bounds", "step": 0.002, "low": -0.75, "high": 1.25, "step_spread": 0.3,
+    "low_spread": 0.4, "high_spread": 0.24, "cycle_std": 3.75,
+}  # fmt: skip
+"""As published: noise of a pulse is four steps, and many a cell cannot hold the lowest weights."""
+
+
+def _spread(system: CrossbarSystem) -> nn.Sequential:
+    """A layer whose weights lie nearly everywhere in ±1."""
+    torch.manual_seed(0)
+    controls = 0.02 + 0.96 * torch.rand(system.n_controls)
+    twin = make_twin(CrossbarTwinConfig(), interface_of(system))
+    return nn.Sequential(PhysicalLayer(system, twin, controls=controls))
+
+
+@pytest.mark.parametrize("patience", [1, 4])
+def test_rounds_of_pulses_never_leave_weights_worse_than_they_were_written(patience: int) -> None:
+    """A cell at its bound, short of its weight, is moved by the noise of pulses alone, which only leads away."""
+    system = array(shape=(16, 16), **GONG)
+    model = _spread(system)
+    method = WriteVerify(WriteVerifyOptions(survey=False, rounds=10, patience=patience))
+    method.prepare(model, setting(system))
+    method.deploy(model)
+    assert 0.05 < method.residual["layer"] <= method.residual["layer_before"]
+
+
+def test_training_in_silico_keeps_to_what_the_cells_can_hold() -> None:
+    """Bounds of cells are measured, through a saved state too; then nothing is left to verify."""
+    system = array(shape=(16, 16), **GONG)
+    model = _spread(system)
+    method = WriteVerify(WriteVerifyOptions())
+    method.prepare(model, setting(system))
+    stepped(method, model, torch.zeros(4, 16), torch.zeros(4, 16))
+    again = WriteVerify(WriteVerifyOptions())
+    again.prepare(model, setting(system))
+    again.load_state(method.state())
+    had = system._array.pulses_had.copy()  # type: ignore[attr-defined]
+    with torch.no_grad():
+        model[0].raw_controls.copy_(_spread(system)[0].raw_controls)
+    stepped(again, model, torch.zeros(4, 16), torch.zeros(4, 16))
+    again.deploy(model)
+    wanted = system.weights(model[0].controls.detach().numpy())
+    np.testing.assert_allclose(system.read_weights(), wanted, atol=1e-4)
+    assert np.abs(wanted).max() > 0.9, "cells that can hold large weights still do"
+    assert (system._array.pulses_had - had).max() <= 16, "pulses that find the step, no others"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
