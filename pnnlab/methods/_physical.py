@@ -20,6 +20,8 @@ class PhysicalGradient(TrainingMethod):
     """
 
     needs_twin: ClassVar[bool] = False
+    by_design: ClassVar[str] = ""
+    """Why its step is not the exact gradient of the recipe's loss, however exact the physics; empty where it is."""
 
     @abstractmethod
     def make_adjoint(self, system: System) -> Adjoint:

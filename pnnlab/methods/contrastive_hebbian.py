@@ -60,6 +60,7 @@ class ContrastiveHebbian(PhysicalGradient):
         "free against fully clamped equilibria, or Boltzmann learning (Xie & Seung, Neural Comput. 15, 441, 2003)"
     )
     Options: ClassVar[type[MethodOptions]] = ContrastiveHebbianOptions
+    by_design: ClassVar[str] = "it goes down a contrast of its own, between outputs at their targets and left free"
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.RELAXES, Capability.CLAMP, Capability.LOCAL_STATE})
     options: ContrastiveHebbianOptions
 

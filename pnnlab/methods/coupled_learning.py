@@ -46,6 +46,9 @@ class CoupledLearning(PhysicalGradient):
     name: ClassVar[str] = "coupled_learning"
     summary: ClassVar[str] = "free against slightly clamped equilibria (Stern et al., PRX 11, 021045, 2021)"
     Options: ClassVar[type[MethodOptions]] = CoupledLearningOptions
+    by_design: ClassVar[str] = (
+        "holding several outputs pushes each with the force that its target takes, not with that of its error"
+    )
     needs: ClassVar[frozenset[Capability]] = frozenset({Capability.RELAXES, Capability.CLAMP, Capability.LOCAL_STATE})
     options: CoupledLearningOptions
 

@@ -45,6 +45,7 @@ class SaturableAbsorption(PhysicalGradient):
 
     name: ClassVar[str] = "saturable_absorption"
     summary: ClassVar[str] = "errors cross bleached absorbers backwards, whose transmission is the slope (Guo 2021)"
+    by_design: ClassVar[str] = "what the probe lets through stands in for the absorber's derivative"
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.BIDIRECTIONAL, Capability.PUMP_PROBE, Capability.RECIPROCAL}
     )
