@@ -28,9 +28,9 @@ class RefreshOptions(MethodOptions):
         every: Steps of training between two refreshes.
         updates: Steps of the twin's optimiser at each refresh.
         batch: Shots of such a step at least; they are drawn batch by batch as they were measured.
-        twin_learning_rate: Of the twin's own Adam, which stays as it is. Too large a rate lets the noise of a few shots spoil
-            a large twin (at 1e-3 one of a million numbers loses half of its gradient's cosine); one too small lags
-            behind a bench that drifts fast.
+        twin_learning_rate: Of the twin's own Adam, which stays as it is. Too large a rate lets the noise of a few shots
+            spoil a large twin (at 1e-3 one of a million numbers lost half of its gradient's cosine); with too small a
+            one it lags behind a bench that drifts fast.
     """
 
     memory: int = Field(default=2048, gt=0)

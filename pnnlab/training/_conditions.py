@@ -143,14 +143,18 @@ def _of_fields(system: System, waves: CarriesFields, rng: np.random.Generator) -
 def _matrices(
     waves: CarriesFields, theta: FloatArray, side: Side, *, amplitude: float = _AMPLITUDE
 ) -> list[Array] | None:
-    """Return the transfer matrix, twice, a row for each port that was driven; `None` where no fields are read."""
+    """Return the transfer matrix, twice, a row for each port that was driven; `None` where no fields are read.
+
+    Each wave is sent with both signs and half the difference taken, so that offsets of the converters cancel.
+    """
     field = amplitude * np.eye(waves.n_ports, dtype=np.complex128)
     found: list[Array] = []
     for _ in range(2):
-        out = waves.send(field, theta, side=side).out
+        out = waves.send(np.concatenate([field, -field]), theta, side=side).out
         if out is None:
             return None
-        found.append(np.asarray(out) / amplitude)
+        up, down = np.split(np.asarray(out), 2)
+        found.append((up - down) / (2 * amplitude))
     return found
 
 
