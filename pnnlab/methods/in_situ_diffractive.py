@@ -24,7 +24,13 @@ class InSituDiffractive(PhysicalGradient):
     name: ClassVar[str] = "in_situ_diffractive"
     summary: ClassVar[str] = "error fields run back through the masks (Zhou et al., Photonics Research 8, 940, 2020)"
     needs: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.BIDIRECTIONAL, Capability.FIELD_OUTPUT, Capability.LOCAL_STATE, Capability.RECIPROCAL}
+        {
+            Capability.BIDIRECTIONAL,
+            Capability.FIELD_OUTPUT,
+            Capability.LOCAL_STATE,
+            Capability.PHASE_CONTROLS,
+            Capability.RECIPROCAL,
+        }
     )
 
     def make_adjoint(self, system: System) -> Adjoint:

@@ -22,14 +22,15 @@ class PredictiveCodingOptions(LayerErrorsOptions):
         rate: Of the relaxation.
         nudge: β, the weight of the loss beside the prediction errors.
         measured: Whether predictions are measured anew at the activities of each step, which costs a shot for each
-            layer but the first; else those of the forward pass stay, and what is found tends to backpropagation through
-            the twins (Millidge et al. 2022, arXiv 2006.04182).
+            layer but the first, and takes the readings' fresh noise for prediction errors: choose `nudge` so large that
+            the loss pulls harder. Else those of the forward pass stay, and what is found tends to backpropagation
+            through the twins (Millidge et al. 2022, arXiv 2006.04182).
     """
 
     iterations: int = Field(default=4, gt=0)
     rate: float = Field(default=0.3, gt=0, le=1)
     nudge: float = Field(default=1.0, gt=0)
-    measured: bool = True
+    measured: bool = False
 
 
 class PredictiveCoding(LayerErrors):

@@ -34,6 +34,8 @@ class Capability(StrEnum):
     """Loses next to nothing during a run."""
     LOCAL_STATE = "local_state"
     """What each parameter meets locally can be read: a voltage drop, a pair of spins, a field."""
+    PHASE_CONTROLS = "phase_controls"
+    """Each control shifts the phase of light at one place that it passes."""
     SOFT_CONTROLS = "soft_controls"
     """Its controls are physical and give way: each is drawn to its knob by a spring, and where it rests is read."""
     SECOND_CARRIER = "second_carrier"

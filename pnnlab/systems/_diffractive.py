@@ -154,6 +154,7 @@ class DiffractiveSystem(PortSystem):
         config = self.config
         has = {
             Capability.FIELD_OUTPUT: True,
+            Capability.PHASE_CONTROLS: True,
             Capability.BIDIRECTIONAL: config.backward,
             Capability.RECIPROCAL: config.backward,
             Capability.LOCAL_STATE: config.taps,

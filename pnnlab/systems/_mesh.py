@@ -200,6 +200,7 @@ class MeshSystem(PortSystem):
         config = self.config
         has = {
             Capability.FIELD_OUTPUT: config.coherent,
+            Capability.PHASE_CONTROLS: config.matrix == "unitary",
             Capability.BIDIRECTIONAL: config.bidirectional,
             Capability.RECIPROCAL: config.bidirectional,
             Capability.INTERNAL_INTENSITY: config.taps != "none" and config.matrix == "unitary",

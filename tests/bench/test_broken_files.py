@@ -7,6 +7,7 @@ import pytest
 
 from pnnlab.bench import BenchFile
 from pnnlab.errors import BenchFileError
+from pnnlab.systems import system_kinds
 
 FOLDER = Path(__file__).parent / "broken"
 
@@ -160,9 +161,9 @@ BROKEN: dict[str, list[tuple[int, str, str]]] = {
         (16, "systems.optics.decoder.region.top", "allowed is at least 0"),
     ],
     "system-kinds.yaml": [
-        (7, "systems.a.kind", "add it: crossbar or dac-adc or slm-camera"),
+        (7, "systems.a.kind", f"add it: {' or '.join(system_kinds())}"),
         (8, "systems.b.kind", "did you mean 'slm-camera'?"),
-        (9, "systems.c.kind", "kinds are crossbar, dac-adc, slm-camera"),
+        (9, "systems.c.kind", "kinds are absorber, crossbar"),
     ],
     "system-roles.yaml": [
         (10, "systems.swapped.slm", "devices with this role are slm"),

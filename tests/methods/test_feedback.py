@@ -137,7 +137,7 @@ def test_predictive_coding_measures_its_predictions() -> None:
     case = Case()
     case.step(PhysicsAware())
     exact, before = case.gradients, [system.n_shots for system in case.systems]
-    case.step(make_method("predictive_coding", {"iterations": 200, "nudge": 1e-4}))
+    case.step(make_method("predictive_coding", {"measured": True, "iterations": 200, "nudge": 1e-4}))
     shots = [system.n_shots - n for system, n in zip(case.systems, before, strict=True)]
     assert shots == [7, 7 * 201, 7 * 201]
     for one, other in zip(case.gradients, exact, strict=True):

@@ -104,7 +104,7 @@ def test_the_measured_asymmetry_is_that_of_the_matrix() -> None:
 
 
 def test_asymmetry_is_told_warned_of_and_refused(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="pnnlab")
     assert one_step(diffractive(**SMALL), FullyForward())["asymmetry"] < 1e-9
     assert "differs from its mirror image by" in caplog.text and "WARNING" not in caplog.text
     assert one_step(diffractive(**SMALL, asymmetry=0.1), FullyForward())["asymmetry"] > 0.05
@@ -157,7 +157,7 @@ def test_with_loss_two_echoes_hold_and_one_fails() -> None:
 
 
 def test_echoes_that_miss_are_warned_of_and_single_ones_refused(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="pnnlab")
     assert one_step(small_wave(), echo())["residual"] < 1e-9
     assert "miss the wave" in caplog.text and "WARNING" not in caplog.text
     assert one_step(small_wave(loss=0.1), echo())["residual"] > 0.05

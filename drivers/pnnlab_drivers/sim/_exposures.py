@@ -58,6 +58,11 @@ class _Changes:
     tokens: IntArray
     reach_rad: FloatArray
 
+    @classmethod
+    def join(cls, parts: "Sequence[_Changes]") -> "_Changes":
+        columns = zip(*((part.times_s, part.tokens, part.reach_rad) for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))
+
     def before(self, time_s: float) -> "_Changes":
         n = int(np.searchsorted(self.times_s, time_s - _EPS_S))
         return _Changes(self.times_s[:n], self.tokens[:n], self.reach_rad[:n])
@@ -159,15 +164,14 @@ class ExposureLog:
                 later.append(block[~ended])
         self._pending, self._n_pending = later, sum(len(block.numbers) for block in later)
         if self._changes:
-            found = [exposure for block in due for exposure in self._truth(block)]
+            changes = _Changes.join(self._changes)
+            found = [exposure for block in due for exposure in self._truth(block, changes)]
             found.sort(key=lambda exposure: exposure.start_s)
             self._exposures.extend(found)
         self._forget(min([now_s, *(float(block.starts_s[0]) for block in later)]))
 
-    def _truth(self, block: _Block) -> list[Exposure]:
-        times_s = np.concatenate([change.times_s for change in self._changes])
-        tokens = np.concatenate([change.tokens for change in self._changes])
-        reach_rad = np.concatenate([change.reach_rad for change in self._changes])
+    def _truth(self, block: _Block, changes: _Changes) -> list[Exposure]:
+        times_s, tokens, reach_rad = changes.times_s, changes.tokens, changes.reach_rad
         starts_s, ends_s = block.starts_s, block.starts_s + block.duration_s
         first = np.searchsorted(times_s, starts_s + _EPS_S, side="right").clip(1) - 1
         last = np.searchsorted(times_s, ends_s - _EPS_S, side="left").clip(1) - 1
