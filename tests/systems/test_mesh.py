@@ -102,10 +102,12 @@ def test_the_twins_gradient_at_the_measured_point_is_the_plants() -> None:
 
 
 def test_capabilities_are_those_of_its_detectors() -> None:
+    phases = {Capability.PHASE_CONTROLS}
     both = {Capability.BIDIRECTIONAL, Capability.RECIPROCAL, Capability.FIELD_OUTPUT, Capability.INTERNAL_INTENSITY}
+    both |= phases
     assert MeshBench().mesh.capabilities == both
     assert MeshBench(taps="field").mesh.capabilities == both | {Capability.LOCAL_STATE}
-    assert not MeshBench(FORWARD_ONLY, FORWARD_ONLY).mesh.capabilities
+    assert MeshBench(FORWARD_ONLY, FORWARD_ONLY).mesh.capabilities == phases
 
 
 def test_what_cannot_be_sent_is_refused_before_it_is() -> None:
