@@ -61,13 +61,11 @@ def methods(
     if name is not None and (benches or measure):
         raise typer.BadParameter("one method's options depend on no bench; leave out NAME, or --bench and --measure")
     if measure:
-        from pnnlab.nn import FidelityConfig
-
         chosen = benches or [BENCH]
         if len(chosen) > 1:
             raise typer.BadParameter("--measure looks at one bench at a time; name one")
-        config = FidelityConfig(directions=directions, samples=samples)
-        _tell_bench({chosen[0]: _measure(chosen[0], recipe, changes or [], config)}, as_json=as_json)
+        found = _measure(chosen[0], recipe, changes or [], directions=directions, samples=samples)
+        _tell_bench({chosen[0]: found}, as_json=as_json)
     elif benches:
         _tell_bench({bench: _declared(bench, recipe, changes or []) for bench in benches}, as_json=as_json)
     else:
@@ -101,13 +99,15 @@ def _declared(bench_file: Path, recipe: str | None, changes: list[str]) -> "Open
         return find_openings([bench.systems[layer] for layer in chosen.network.layers], chosen.twins)
 
 
-def _measure(bench_file: Path, recipe: str | None, changes: list[str], config: object) -> "Openings":
+def _measure(
+    bench_file: Path, recipe: str | None, changes: list[str], *, directions: int, samples: int
+) -> "Openings":  # fmt: skip
     from pnnlab.bench import BenchFile
     from pnnlab.cli._watcher import open_watcher
     from pnnlab.nn import FidelityConfig
     from pnnlab.training import change_recipe, measure_openings
 
-    assert isinstance(config, FidelityConfig)  # noqa: S101 (torch is imported where it is needed)
+    config = FidelityConfig(directions=directions, samples=samples)
     with open_watcher(RUNS, resumable=False) as watcher:
         _, chosen = change_recipe(BenchFile.load(bench_file), recipe, recipe_changes({}, changes))
         return measure_openings(bench_file, chosen, config, watcher=watcher)

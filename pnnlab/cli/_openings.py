@@ -28,7 +28,7 @@ def tell_openings(found: "Openings") -> None:
         print_table(["system", "condition", "measured", "says", "bears on", "what it is"], rows, folding=["what it is"])
         typer.echo("")
     rows = [
-        [one.method, _verdict(one), _cosine(one), one.reason] for one in sorted(found.methods.values(), key=_order)
+        [one.method, str(one.verdict), _cosine(one), one.reason] for one in sorted(found.methods.values(), key=_order)
     ]  # fmt: skip
     measured = any(one.agreements for one in found.methods.values())
     columns = ["method", "here", "cosine", "why"]
@@ -68,10 +68,6 @@ def _cell(opening: "Opening", letters: dict[str, str]) -> str:
     # of "system 'a' (mesh) lacks nudge, relaxes" what is lacking
     lacks = sorted({what for part in opening.reason.split("; ") for what in part.rpartition(" lacks ")[2].split(", ")})
     return letters.setdefault(", ".join(lacks), str(len(letters) + 1))
-
-
-def _verdict(opening: "Opening") -> str:
-    return str(opening.verdict)
 
 
 def _order(opening: "Opening") -> tuple[int, str]:
