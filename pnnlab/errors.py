@@ -107,6 +107,9 @@ class BenchFileError(PnnlabError):
         head = f"{count} problem{'s' if count != 1 else ''} in the bench file"
         super().__init__("\n".join([head, *(f"  {problem}" for problem in self.problems)]))
 
+    def __reduce__(self) -> tuple[type["BenchFileError"], tuple[Sequence[Problem]]]:
+        return type(self), (self.problems,)
+
 
 class BenchError(PnnlabError):
     """Some devices failed while the bench opened or closed; every failure is listed.
@@ -116,10 +119,13 @@ class BenchError(PnnlabError):
     """
 
     def __init__(self, action: str, failures: Mapping[str, Exception]) -> None:
-        self.failures = dict(failures)
+        self._action, self.failures = action, dict(failures)
         lines = [f"{len(failures)} of the bench's devices could not be {action}"]
         lines += [f"  {name}: {type(error).__name__}: {error}" for name, error in failures.items()]
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[type["BenchError"], tuple[str, Mapping[str, Exception]]]:
+        return type(self), (self._action, self.failures)
 
 
 class LeaseError(PnnlabError):
