@@ -72,13 +72,16 @@ class Alignment:
                 )
                 for layer in self._layers
             }
-        kept: list[tuple[PhysicalLayer, ForwardRule, DigitalTwin | None]] = [
-            (layer, layer.rule, layer.twin) for layer in self._layers
+        kept: list[tuple[PhysicalLayer, ForwardRule, DigitalTwin | None, bool]] = [
+            (layer, layer.rule, layer.twin, layer.raw_controls.requires_grad) for layer in self._layers
         ]
         try:
             for layer in self._layers:
                 layer.rule, layer.twin = ForwardRule.TWIN, self._exact[layer.system.name]
+                # some methods move controls of which they never know a gradient
+                layer.raw_controls.requires_grad_(True)
             yield
         finally:
-            for layer, rule, twin in kept:
+            for layer, rule, twin, learns in kept:
                 layer.rule, layer.twin = rule, twin
+                layer.raw_controls.requires_grad_(learns)
