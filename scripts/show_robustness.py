@@ -26,7 +26,6 @@ from pnnlab.bench import Bench, Imperfection, scaled_text
 from pnnlab.training import build_model, build_twins, deploy, load_task, read_recipe, train
 
 METHODS = {"in_silico": ("C3", "s--"), "physics_aware": ("C0", "o-"), "online_physics_aware": ("C2", "^-")}
-ONLINE = {"updates": 2, "twin_learning_rate": 2e-3}
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class Job:
 
 def changes(job: Job) -> dict[str, object]:
     """Return what differs from the bench file's recipe."""
-    options = {"online_physics_aware": ONLINE}
-    return {"method": job.method, "method_options": options, "seed": job.seed, "epochs": job.epochs}
+    return {"method": job.method, "seed": job.seed, "epochs": job.epochs}
 
 
 def bench_text(job: Job) -> str:

@@ -19,6 +19,7 @@ from pnnlab.twins import DigitalTwin, FitReport, ShotSet, fit, make_twin
 
 __all__ = [
     "Scale", "build_method", "build_model", "build_twins", "build_watches", "fit_twins", "record_training_shots",
+    "uses_twins",
 ]  # fmt: skip
 
 
@@ -45,6 +46,16 @@ def build_method(recipe: Recipe) -> TrainingMethod:
         RunError: There is none, or the options do not fit it.
     """
     return make_method(recipe.method, recipe.method_options.get(recipe.method))
+
+
+def uses_twins(recipe: Recipe) -> bool:
+    """Return whether training by a recipe looks at its twins at all; without that no shot is spent on fitting them.
+
+    Raises:
+        RunError: The method's options do not fit it.
+    """
+    method = build_method(recipe)
+    return method.wants_twin(method.options) or recipe.fidelity is not None or recipe.drift is not None
 
 
 def build_twins(recipe: Recipe, systems: Mapping[str, System]) -> dict[str, DigitalTwin]:

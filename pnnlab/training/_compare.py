@@ -18,6 +18,7 @@ from pnnlab.devices import SimulatedClock
 from pnnlab.errors import CapabilityError, PnnlabError, RunError
 from pnnlab.methods import find_method
 from pnnlab.runs import JsonValue, Run, list_runs, write_atomically
+from pnnlab.training._build import uses_twins
 from pnnlab.training._experiment import Outcome, Watcher, build, read_recipe, resume_training, train
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._trainer import Trainer, evaluate
@@ -260,7 +261,7 @@ def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
         begin, begin_s = trainer.shots, bench.clock.now_s()
         evaluate(lambda part: method.predict(model, part), task.validation)
         look, look_s = trainer.shots - begin, bench.clock.now_s() - begin_s
-    fitting = 0 if recipe.fit is None else recipe.fit.shots
+    fitting = recipe.fit.shots if recipe.fit is not None and uses_twins(recipe) else 0
     own = recipe.epochs * trainer.steps_per_epoch
     if step == 0:
         return own

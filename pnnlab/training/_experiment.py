@@ -20,6 +20,7 @@ from pnnlab.training._build import (
     build_watches,
     fit_twins,
     record_training_shots,
+    uses_twins,
 )
 from pnnlab.training._calibrations import keep_calibrations, kept_calibrations
 from pnnlab.training._recipe import Recipe
@@ -180,7 +181,7 @@ def fit_only(
     with run, bench:
         run.update(devices=_json(bench.settings()))
         keep_calibrations(run, bench)
-        _, _, _, reports = _prepare(run, bench, recipe, watcher)
+        _, _, _, reports = _prepare(run, bench, recipe, watcher, fitting=True)
         run.finish("finished", {name: dict(report.summary()) for name, report in reports.items()})
     return run.path, reports
 
@@ -196,7 +197,7 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
         reports: dict[str, FitReport] = {}
         if checkpoint is None:
             run.truncate_after(0)
-            model, method, task, reports = _prepare(run, bench, recipe, watcher)
+            model, method, task, reports = _prepare(run, bench, recipe, watcher, fitting=uses_twins(recipe))
         else:
             model, method, task, twins = build(bench, recipe)
             load_twins(run, twins)
@@ -249,13 +250,13 @@ def build(bench: Bench, recipe: Recipe) -> tuple[nn.Sequential, TrainingMethod, 
 
 
 def _prepare(
-    run: Run, bench: Bench, recipe: Recipe, watcher: Watcher
+    run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, fitting: bool
 ) -> tuple[nn.Sequential, TrainingMethod, Task, dict[str, FitReport]]:
-    """Build everything; fit the twins if the recipe asks for it, and freeze them."""
+    """Build everything; fit the twins if the recipe says how, and freeze them."""
     model, method, task, twins = build(bench, recipe)
     reports: dict[str, FitReport] = {}
     config = recipe.fit
-    if config is not None and any(p.requires_grad for twin in twins.values() for p in twin.parameters()):
+    if fitting and config is not None and any(p.requires_grad for twin in twins.values() for p in twin.parameters()):
         watcher.phase(f"recording {config.shots} shots for the twin")
         shots = record_training_shots(model, task, config)
         watcher.phase("fitting the twin")

@@ -57,7 +57,7 @@ class Recipe(FrozenModel):
         task: The data.
         network: The model.
         twins: The twin of each system.
-        fit: How twins are fitted first; `null` takes them as designed.
+        fit: How twins are fitted first, for methods and watches that use them; `null` takes them as designed.
         method: Name of the training method.
         method_options: Options of training methods, by the method's name; `pnnlab methods NAME` lists them.
         epochs: Passes over the training data at most.

@@ -222,3 +222,12 @@ def test_baselines_stand_where_the_literature_has_them() -> None:
         model = build_model(recipe, task, bench.systems, build_twins(recipe, bench.systems))
         untrained = deploy(model, task.test).accuracy
         assert untrained < 0.3 < linear_on_physics(model, task)
+
+
+@pytest.mark.parametrize(("method", "watch", "fitted"), [("spsa", None, False), ("spsa", {"every": 1}, True)])
+def test_twins_that_nothing_looks_at_cost_no_shots(
+    tmp_path: Path, method: str, watch: dict[str, int] | None, fitted: bool
+) -> None:
+    changes = {"method": method, "epochs": 1, "max_steps": 1, "fidelity": watch}
+    outcome = train(SMALL, "fitted", changes=changes, root=tmp_path)
+    assert bool(outcome.fits) is fitted
