@@ -60,6 +60,7 @@ ROWS = {
     "wave_medium": Row("wave_medium", "digits", ("physical_media",)),
     "delay_reservoir": Row("delay_reservoir", "digits_masks", ("physical_media",)),
     "resistor_network": Row("resistor_network", "digits", ("equilibrium_propagation",)),
+    "flow_network": Row("flow_network", "iris", ("multi_mechanism",)),
     "resistor_copies": Row(
         "resistor_copies", "iris", ("equilibrium_propagation", "coupled_learning", "contrastive_local_learning")
     ),
