@@ -17,7 +17,7 @@ class Descent:
     """Adam, with a learning rate that stays or falls to zero along a cosine.
 
     Args:
-        parameters: What is trained.
+        parameters: What is trained; it may be nothing.
         learning_rate: To begin with, in the parameters' units.
         n_steps: Steps there will be.
         falls: Whether the learning rate falls.
@@ -27,7 +27,8 @@ class Descent:
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], learning_rate: float, n_steps: int, *, falls: bool) -> None:
-        self.optimiser = torch.optim.Adam(parameters, lr=learning_rate)
+        # a group may be empty, a bare list may not: a network of one layer leaves some methods nothing of their own
+        self.optimiser = torch.optim.Adam([{"params": list(parameters)}], lr=learning_rate)
         self._learning_rate, self._n_steps, self._falls = learning_rate, n_steps, falls
         self._step = 0
 

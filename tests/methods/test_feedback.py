@@ -160,6 +160,13 @@ def test_target_propagation_with_transposed_weights_for_inverses_is_backpropagat
     close(case.gradients, exact)
 
 
+def test_a_single_layer_has_no_other_target_than_the_loss() -> None:
+    case, other = Case(sizes=(5, 3)), Case(sizes=(5, 3))
+    other.step(PhysicsAware())
+    case.step(TargetPropagation())
+    close(case.gradients, other.gradients)
+
+
 def test_inverses_learn_from_the_shots_of_training_alone() -> None:
     case = Case()
     method = make_method("target_propagation", {"learning_rate": 0.05, "hidden": 8})
