@@ -21,7 +21,7 @@ from pnnlab.cli._options import (
 from pnnlab.cli._terminal import print_json, print_table
 
 if TYPE_CHECKING:
-    from pnnlab.training import Budget, Comparison, Trial
+    from pnnlab.training import Budget, Comparison, Recipe, Trial
 
 __all__ = ["compare"]
 
@@ -30,7 +30,11 @@ def compare(
     recipe: RecipeArgument = None,
     *,
     methods: Annotated[
-        str, typer.Option(metavar="NAME,NAME,...", help="Training methods; `all` takes those that the bench can run.")
+        str,
+        typer.Option(
+            metavar="NAME,NAME,...",
+            help="Training methods; `all` takes those that the recipe's layers can run, with the twins that it has.",
+        ),
     ] = "all",
     seeds: Annotated[str, typer.Option(metavar="N,N,...", help="Each method trains once with each seed.")] = "0,1,2",
     shots: Annotated[int | None, typer.Option(metavar="N", help="Shots that each training may take.")] = None,
@@ -106,7 +110,7 @@ def _compare(bench: Path, recipe: str | None, plan: _Plan, root: Path, jobs: int
 
     name, changed = change_recipe(BenchFile.load(bench), recipe, recipe_changes({}, plan.changes))
     budgets, seeds, sweeps = _budgets(plan), _seeds(plan.seeds), dict(_sweep(text) for text in plan.sweeps)
-    methods = _runnable(bench) if plan.methods == "all" else [part.strip() for part in plan.methods.split(",")]
+    methods = _runnable(bench, changed) if plan.methods == "all" else [part.strip() for part in plan.methods.split(",")]
     return compare(
         bench, name, methods=methods, seeds=seeds, budgets=budgets, sweeps=sweeps, changes=changed.model_dump(),
         points=plan.points, root=root, jobs=jobs, on_trial=_tell,
@@ -149,12 +153,14 @@ def _sweep(text: str) -> tuple[str, list[float]]:
         raise typer.BadParameter(f"--sweep is {text!r}; write {kinds} and factors, as mismatch=0,1,2,4") from error
 
 
-def _runnable(bench: Path) -> list[str]:
+def _runnable(bench: Path, recipe: "Recipe") -> list[str]:
+    """Return the methods that the layers of a recipe can run, with the twins that it has."""
     from pnnlab.bench import Bench
-    from pnnlab.methods import runnable
+    from pnnlab.training import find_openings
 
     with Bench.from_file(bench) as opened:
-        return runnable(opened.systems.values())
+        systems = [opened.systems[name] for name in recipe.network.layers if name in opened.systems]
+        return find_openings(systems, recipe.twins).runnable
 
 
 def _tell(done: int, of: int, trial: "Trial") -> None:

@@ -85,6 +85,12 @@ class Openings:
     methods: Mapping[str, Opening] = field(default_factory=dict)
     shots: int = 0
 
+    @property
+    def runnable(self) -> list[str]:
+        """Return the names of the methods that can run as things are."""
+        closed = (Verdict.CLOSED, Verdict.TWIN)
+        return [name for name, opening in self.methods.items() if opening.verdict not in closed]
+
 
 def find_openings(systems: Iterable[System], twins: Iterable[str] | None) -> Openings:
     """Tell from what systems declare which methods they allow; takes no shot.
