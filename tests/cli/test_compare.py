@@ -115,7 +115,9 @@ def test_a_step_that_costs_more_than_the_budget_is_told(pnnlab, folder: Path) ->
 
 def test_all_are_those_that_the_recipe_can_run(pnnlab, folder: Path) -> None:  # type: ignore[no-untyped-def]
     """Without a twin those that need one are left out; one shot is too few for the others, which they say."""
-    answer = pnnlab("compare", "--seeds", "0", "--shots", "1", "--points", "1", "--set", "twins={}", "--set", "method=spsa")
+    answer = pnnlab(
+        "compare", "--seeds", "0", "--shots", "1", "--points", "1", "--set", "twins={}", "--set", "method=spsa"
+    )
     trials = read_trials(list_runs(folder / "runs")[0])
     methods = {trial.method for trial in trials}
     assert {"spsa", "reservoir", "cma_es"} <= methods
