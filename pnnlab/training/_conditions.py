@@ -25,6 +25,7 @@ from pnnlab.systems import (
     System,
     TransposedArray,
 )
+from pnnlab.training._jumps import largest_jump, root_of
 
 __all__ = ["Condition", "measure_conditions"]
 
@@ -36,6 +37,10 @@ _SAMPLES: Final = 4
 """Inputs at which a nonlinear system is looked at."""
 _MOST_OUTPUTS: Final = 16
 """Outputs that are nudged one by one."""
+_WAYS: Final = 8
+"""Straight ways from one input to another on which jumps of the rest are sought."""
+_PUSHED: Final = 16
+"""Inputs at which outputs are pushed to either side and left alone: few of them may have two resting states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +168,24 @@ def _matrices(
 
 def _of_rest(system: System, resting: Relaxes, nudge: float, rng: np.random.Generator) -> Iterator[Condition]:
     theta, x = _controls(system, rng), _inputs(system, rng)
-    free = [resting.relax(x, theta).y for _ in range(2)]
-    scale = [one - one.mean() for one in free] if system.n_out > 1 else free
-
-    forces = nudge * np.eye(min(system.n_out, _MOST_OUTPUTS), system.n_out)
-    once, twice = (_answers(resting, x, theta, size * forces) for size in (1.0, 2.0))
-    again = [resting.relax(x, theta).y for _ in range(2)]
-    value, error = _deviation([after - before for after, before in zip(again, free, strict=True)], scale)
+    # first of all: a push may leave something for good
+    value, error = _memory(system, resting, theta, 2 * nudge, rng)
     yield Condition(
         system.name, "memory of a nudge", Capability.RELAXES, value, error,
-        "rest after a nudge was taken away, against rest before it", 0,
+        "rest after a nudge to either side was taken away, against rest before it", 0,
     )  # fmt: skip
 
+    # controls as training begins with: how many resting states there are depends on them more than symmetries do
+    start = rng.uniform(0.0, 1.0, system.n_controls).astype(system.dtype)
+    value, error = largest_jump(resting, start, np.stack([_inputs(system, rng, _WAYS) for _ in range(2)], 1))
+    yield Condition(
+        system.name, "jump of the rest", Capability.RELAXES, value, error,
+        "on a way through inputs; above 0 there are several resting states", 0,
+    )  # fmt: skip
+
+    free = [resting.relax(x, theta).y for _ in range(2)]
+    forces = nudge * np.eye(min(system.n_out, _MOST_OUTPUTS), system.n_out)
+    once, twice = (_answers(resting, x, theta, size * forces) for size in (1.0, 2.0))
     odd = [(up - down) / 2 for up, down in once]
     even = [(up + down) / 2 - mean for (up, down), mean in zip(once, free, strict=True)]
     value, error = _deviation(even, odd)
@@ -209,6 +220,23 @@ def _answers(
         tuple(resting.relax(inputs, theta, nudge=sign * pushed).y.reshape(shape) for sign in (1, -1))  # type: ignore[misc]
         for _ in range(2)
     ]
+
+
+def _memory(
+    system: System, resting: Relaxes, theta: FloatArray, push: float, rng: np.random.Generator
+) -> tuple[float, float]:  # fmt: skip
+    """Return how far the rest right after a push lies from that before it, against its spread, and its uncertainty."""
+    x = _inputs(system, rng, _PUSHED)
+    side = push * rng.choice([-1.0, 1.0], system.n_out)
+    forces = np.zeros((2, _PUSHED, 2, system.n_out), x.dtype)
+    forces[0, :, 0], forces[1, :, 0] = side, -side
+    pushes = forces.reshape(-1, system.n_out)
+    # every row of an input that is pushed is followed by one in which the same input is left alone; before it is the
+    # same batch with pushes of 0: both are read where nudged states are, after the same time
+    inputs = np.tile(np.repeat(x, 2, axis=0), (2, 1))
+    before, after = ([resting.relax(inputs, theta, nudge=f).y[1::2] for _ in range(2)] for f in (0 * pushes, pushes))
+    scale = [one - one.mean() for one in before] if system.n_out > 1 else before
+    return _deviation([b - a for a, b in zip(before, after, strict=True)], scale)
 
 
 # Echoes
@@ -255,11 +283,11 @@ def _controls(system: System, rng: np.random.Generator) -> FloatArray:
     return rng.uniform(low, high, system.n_controls).astype(system.dtype)
 
 
-def _inputs(system: System, rng: np.random.Generator) -> FloatArray:
+def _inputs(system: System, rng: np.random.Generator, n: int = _SAMPLES) -> FloatArray:
     low, high = system.input_range
     if not math.isfinite(high - low):
         low, high = -1.0, 1.0
-    return rng.uniform(low, high, (_SAMPLES, system.n_in)).astype(system.dtype)
+    return rng.uniform(low, high, (n, system.n_in)).astype(system.dtype)
 
 
 def _deviation(differences: Sequence[Array], wholes: Sequence[Array]) -> tuple[float, float]:
@@ -274,9 +302,7 @@ def _deviation(differences: Sequence[Array], wholes: Sequence[Array]) -> tuple[f
     squares, n = over[0].sum() / over[1].sum(), len(over[0])
     left_out = (over[0].sum() - over[0]) / np.where(over[1].sum() == over[1], 1.0, over[1].sum() - over[1])
     error = math.sqrt((n - 1) / n * float(np.square(left_out - left_out.mean()).sum())) if n > 1 else math.inf
-    value = math.sqrt(max(float(squares), 0.0))
-    # near zero the square's own uncertainty is all that is known
-    return value, min(error / (2 * value) if value else math.inf, math.sqrt(error))
+    return root_of(float(squares), error)
 
 
 def _inner(first: Array, second: Array) -> float:

@@ -78,10 +78,45 @@ class Resting(_Known):
         response = self.symmetric.real + self.asymmetry * (self.extra - self.extra.T)
         force = np.zeros((len(x), N)) if nudge is None else nudge
         z = force @ response
-        y = np.linspace(1, 2, N) + z + self.curvature * z**2 + self.cubic * z**3 + self.left
-        if nudge is not None:
-            self.left = self.memory
+        y = np.linspace(1, 2, N) + z + self.curvature * z**2 + self.cubic * z**3
+        for row, pushed in enumerate(force):
+            y[row] += self.left
+            if pushed.any():
+                self.left = self.memory
         return Equilibrium(self.noisy(y), np.zeros((len(x), 3)))
+
+
+@dataclass
+class Wells(_Known):
+    """A point falls down -b s² / 2 + s⁴ / 4 - f s and shows itself in all outputs; f is a weighed input, and the force.
+
+    For b below 0 it has one resting state, for b above 0 two where f is small. It begins on top, or where it was.
+    """
+
+    b: float = 1.0
+    goes_on: bool = False
+    at: float = 0.0
+    largest: FloatArray | None = None
+
+    def relax(
+        self, x: FloatArray, theta: FloatArray, *, nudge: FloatArray | None = None, clamp: FloatArray | None = None
+    ) -> Equilibrium:
+        force = 0.4 * x.sum(1) + (0.0 if nudge is None else 8 * nudge[:, 0])
+        s = np.zeros(len(x))
+        if self.goes_on:
+            for row, one in enumerate(force):
+                self.at = s[row] = self.fallen(np.array([self.at]), np.array([one]))[0]
+        else:
+            s = self.fallen(s, force)
+        y = s[:, None] * np.linspace(1, 2, N)
+        if self.largest is None or len(y) > len(self.largest):
+            self.largest = y
+        return Equilibrium(self.noisy(y), np.zeros((len(x), 3)))
+
+    def fallen(self, s: np.ndarray, force: np.ndarray) -> np.ndarray:
+        for _ in range(100):
+            s = s + 0.2 * (self.b * s - s**3 + force)
+        return s
 
 
 @dataclass
@@ -163,6 +198,28 @@ def test_rest_that_remembers_a_nudge_is_found(memory: float) -> None:
     assert found(Resting(memory=memory, noise=1e-3))["memory of a nudge"].says in (
         ("met", "within noise") if memory == 0 else ("not met",)
     )
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003, 0.1])
+@pytest.mark.parametrize("b", [-1.0, 1.0])
+def test_a_jump_to_another_resting_state_is_told_through_noise(b: float, noise: float) -> None:
+    system = Wells(b=b, noise=noise)
+    one = found(system)["jump of the rest"]
+    assert one.bears_on is Capability.RELAXES
+    assert system.largest is not None
+    # the wells are at ±1 where the point may fall to either side
+    jump = 2 * np.linalg.norm(np.linspace(1, 2, N)) if b > 0 else 0.0
+    truth = float(jump / np.sqrt(np.square(system.largest - system.largest.mean(0)).sum(-1).mean()))
+    # wells move by less than 0.06 within 3/64 of a way, and evenly but for the third order
+    assert abs(one.value - truth) <= 4 * one.error + 1e-3
+    assert one.says in (("not met",) if b > 0 else ("met", "within noise"))
+    assert noise > 0.003 or one.says != "within noise"
+
+
+@pytest.mark.parametrize(("b", "says"), [(-1.0, "met"), (1.0, "not met")])
+def test_a_nudge_that_pushed_a_point_over_the_hill_is_remembered(b: float, says: str) -> None:
+    conditions = found(Wells(b=b, goes_on=True, noise=1e-3))
+    assert conditions["memory of a nudge"].says == says
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05])
