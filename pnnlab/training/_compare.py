@@ -23,13 +23,13 @@ from pnnlab.training._experiment import Outcome, Watcher, build, read_recipe, re
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._trainer import Trainer, evaluate
 
-__all__ = ["Budget", "Trial", "compare", "read_trials", "resume_comparison"]
+__all__ = ["Budget", "Trial", "compare", "fitting_steps", "read_trials", "resume_comparison", "validation_interval"]
 
 _TRIALS: Final = "trials.json"
 _POINTS: Final = 20
 """Validations in the course of a training, if nothing else is asked for."""
-_PROBES: Final = 2
-"""Steps from which the shots of a step are told."""
+_PROBES: Final = 3
+"""Steps from which the shots of the first step and of every other one are told."""
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,9 @@ def _train(bench_file: Path, plan: Mapping[str, Any], trial: Trial, folder: Path
     points = int(plan.get("points", _POINTS))
     n_steps = _steps_within(bench, recipe, points)
     epochs = max(recipe.epochs, n_steps)  # steps decide
-    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": max(1, n_steps // points)}
+    changes |= {"epochs": epochs, "max_steps": n_steps, "validate_every": validation_interval(n_steps, points)}
     if isinstance(bench.clock, SimulatedClock):
-        changes["align_every"] = max(1, n_steps // points)
+        changes["align_every"] = validation_interval(n_steps, points)
     return train(bench_file, name, changes=changes, root=folder, watcher=Watcher())
 
 
@@ -245,38 +245,56 @@ def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
     with bench:
         model, method, task, _ = build(bench, recipe)
         trainer = Trainer(model, method, task, recipe, bench=bench)
-        begin, begin_s = trainer.shots, bench.clock.now_s()
         x, y = task.train
-        probes, most = 0, recipe.budget_shots or math.inf
-        while probes < _PROBES and trainer.shots - begin < most / 2:
-            rows = torch.arange(probes * recipe.batch, (probes + 1) * recipe.batch) % len(x)
+        most = recipe.budget_shots or math.inf
+        spent = [(trainer.shots, bench.clock.now_s())]
+        while len(spent) <= _PROBES and spent[-1][0] - spent[0][0] < most / 2:
+            rows = torch.arange((len(spent) - 1) * recipe.batch, len(spent) * recipe.batch) % len(x)
             method.step(model, x[rows], y[rows], nn.functional.cross_entropy, trainer.optimiser)
-            probes += 1
-        step, step_s = (trainer.shots - begin) / probes, (bench.clock.now_s() - begin_s) / probes
-        if step > most:
-            raise RunError(
-                f"method {recipe.method!r}: one step takes {step:.0f} shots, the budget is {most}; give it more shots, "
-                f"a smaller `batch`, or options that cost less (`pnnlab methods {recipe.method}`)"
-            )
-        begin, begin_s = trainer.shots, bench.clock.now_s()
+            spent.append((trainer.shots, bench.clock.now_s()))
         evaluate(lambda part: method.predict(model, part), task.validation)
-        look, look_s = trainer.shots - begin, bench.clock.now_s() - begin_s
+        look, look_s = trainer.shots - spent[-1][0], bench.clock.now_s() - spent[-1][1]
+    # what the first step takes besides, to look at the bench or to begin a search, no other one does
+    rest = spent[1:] if len(spent) > 2 else spent
+    first, first_s = (after - before for before, after in zip(*spent[:2], strict=True))
+    step, step_s = ((after - before) / (len(rest) - 1) for before, after in zip(rest[0], rest[-1], strict=True))
+    if first + look > most:
+        raise RunError(
+            f"method {recipe.method!r}: one step takes {first} and a validation {look} shots, the budget is {most}; "
+            f"give it more shots, a smaller `batch`, or options that cost less (`pnnlab methods {recipe.method}`)"
+        )
     fitting = recipe.fit.shots if recipe.fit is not None and uses_twins(recipe) else 0
-    own = recipe.epochs * trainer.steps_per_epoch
-    if step == 0:
-        return own
     shots, time_s = recipe.budget_shots, recipe.budget_time_s
+    if step == 0 or (shots is None and time_s is None):
+        return recipe.epochs * trainer.steps_per_epoch
     if shots is not None:
-        return _fitting(shots - fitting, step, look, points)
-    if time_s is not None:
-        return _fitting(time_s - fitting * step_s / step, step_s, look_s, points)
-    return own
+        return fitting_steps(shots - fitting, first, step, look, points)
+    assert time_s is not None  # noqa: S101 (one of the two is given)
+    return fitting_steps(time_s - fitting * step_s / step, first_s, step_s, look_s, points)
 
 
-def _fitting(budget: float, step: float, look: float, points: int) -> int:
-    """Return how many steps fit into a budget with some validations, or with one a step where steps are few."""
-    few = budget / (step + look)
-    return max(1, int(few if few < points else (budget - points * look) / step))
+def fitting_steps(budget: float, first: float, step: float, look: float, points: int) -> int:
+    """Return the most steps that fit into a budget with their validations.
+
+    Args:
+        budget: Shots, or seconds.
+        first: What the first step costs.
+        step: What every other one costs.
+        look: What a validation costs: there is one every `validation_interval` steps, and one after the last.
+        points: Validations that are asked for.
+    """
+    n_steps = max(1, 1 + math.floor((budget - first) / step))
+    while n_steps > 1:
+        looks = math.ceil(n_steps / validation_interval(n_steps, points))
+        if first + (n_steps - 1) * step + looks * look <= budget:
+            break
+        n_steps -= 1
+    return n_steps
+
+
+def validation_interval(n_steps: int, points: int) -> int:
+    """Return after how many steps each there is a validation."""
+    return max(1, n_steps // points)
 
 
 def _scaled_file(path: Path, kind: str, factor: float) -> Path:

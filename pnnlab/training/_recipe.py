@@ -68,7 +68,8 @@ class Recipe(FrozenModel):
         learning_rate: Of Adam, in control units (turns of phase, logits of bounded controls).
         schedule: Whether the learning rate falls to zero along a cosine.
         patience: Epochs without better validation after which training stops; `null` for never.
-        budget_shots: Shots of the whole run (fitting, training, validation) after which training stops.
+        budget_shots: Shots of the whole run (fitting, training, validation): no step begins that would take more, as
+            far as the steps before it tell.
         budget_time_s: Bench time of the whole run after which training stops.
         validate_every: Steps between two validations; `null` validates at the end of each epoch.
         align_every: Steps between two looks at the angle between the method's step and the exact gradient of a

@@ -133,6 +133,7 @@ class Trainer:
         self._alignment = Alignment(model, self._loss)
         self.step = 0
         self.stopped_because = ""
+        self._step_shots, self._look_shots = 0, 0
         self._best = (-1.0, 0)
         self._begin_s = bench.clock.now_s() if begin_s is None else begin_s
         self._wall_s = time.perf_counter()
@@ -169,7 +170,10 @@ class Trainer:
                 x, y = loading.result()
                 loading = loader.submit(next, batches)
                 aligned = self._alignment.begin(x, y) if self._looks(recipe.align_every) else None
+                before = self.shots
                 metrics = self.method.step(self.model, x, y, self._loss, self.optimiser)
+                # the first step may take more than all others, and is no measure of them
+                self._step_shots = max(self._step_shots if self.step > 1 else 0, self.shots - before)
                 if aligned is not None:
                     metrics = metrics | self._alignment.end(aligned)
                 self._descent.advance()
@@ -188,6 +192,7 @@ class Trainer:
             "watches": [watch.state() for watch in self._watches],
             "torch_rng": torch.get_rng_state(),
             "shots": {system.name: system.n_shots for system in self._systems},
+            "most_shots": [self._step_shots, self._look_shots],
             "bench_s": self.bench_s,
             "bench": self.bench.state(),
         }
@@ -212,6 +217,7 @@ class Trainer:
             self.step, self._best = int(state["step"]), (float(state["best"][0]), int(state["best"][1]))
             for system in self._systems:
                 system.n_shots = int(state["shots"][system.name])
+            self._step_shots, self._look_shots = (int(shots) for shots in state["most_shots"])
             self.bench.restore(state["bench"])
             self._begin_s = self.bench.clock.now_s() - float(state["bench_s"])
             torch.set_rng_state(state["torch_rng"])
@@ -246,15 +252,14 @@ class Trainer:
             if self.step % watch.every == 0:
                 metrics = metrics | watch.look(self.step)
         epoch_done = self.step % self.steps_per_epoch == 0
-        every = self.recipe.validate_every
-        validates = epoch_done if every is None else self.step % every == 0 or self.step == self.n_steps
-        if validates:
+        if self._validates_after(self.step):
             before = self.shots
             score = evaluate(
                 partial(self.method.predict, self.model), self.task.validation, self._loss, micro_batch=self.micro_batch
             )
             metrics = metrics | {"validation_accuracy": score.accuracy, "validation_loss": score.loss}
-            metrics |= {"validation_shots": float(self.shots - before)}
+            self._look_shots = self.shots - before
+            metrics |= {"validation_shots": float(self._look_shots)}
             if score.accuracy > self._best[0]:
                 self._best = (score.accuracy, self.step)
         # validation draws readings too, so the checkpoint comes after it: a resumed run then repeats nothing
@@ -269,13 +274,19 @@ class Trainer:
         for observer in self._observers:
             observer(progress)
 
+    def _validates_after(self, step: int) -> bool:
+        every = self.recipe.validate_every
+        return step % (every or self.steps_per_epoch) == 0 or (every is not None and step == self.n_steps)
+
     def _stop_reason(self) -> str:
         """Return why training is over; empty while it is not."""
         budget, patience = self.recipe.budget_shots, self.recipe.patience
         if self.step >= self.n_steps:
             return "all epochs are done"
-        if budget is not None and self.shots >= budget:
-            return f"the budget of {budget} shots is spent ({self.shots})"
+        # another step takes as many shots as the most that one has taken; of one that takes more nothing is known
+        due = self._step_shots + (self._look_shots if self._validates_after(self.step + 1) else 0)
+        if budget is not None and (self.shots >= budget or self.shots + due > budget):
+            return f"the budget of {budget} shots is spent ({self.shots}, and one more step takes {due})"
         if self.recipe.budget_time_s is not None and self.bench_s >= self.recipe.budget_time_s:
             return f"the budget of {self.recipe.budget_time_s:g} s of bench time is spent ({self.bench_s:.4g} s)"
         if patience is not None and self.step - self._best[1] >= patience * self.steps_per_epoch:

@@ -146,7 +146,7 @@ def test_in_silico_spends_no_shot_before_the_test(tmp_path: Path) -> None:
 def test_budget_of_shots_stops_training(tmp_path: Path) -> None:
     outcome = train(SMALL, changes={"budget_shots": 1600, "epochs": 50}, root=tmp_path)
     assert outcome.stopped_because.startswith("the budget of 1600 shots is spent")
-    assert outcome.steps == 4  # 500 shots a step
+    assert outcome.steps == 3  # 500 shots a step
     assert resume_refused(outcome.run, "it is finished")
 
 
