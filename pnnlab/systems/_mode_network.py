@@ -17,9 +17,20 @@ from pnnlab.systems._probes import FieldReading, Side
 from pnnlab.systems._shots import FloatArray
 from pnnlab.systems._system import ControlRange, Facilities
 
-__all__ = ["ModeNetwork", "ModeNetworkConfig"]
+__all__ = ["ModeNetwork", "ModeNetworkConfig", "different_modes"]
 
 ComplexArray = npt.NDArray[np.complexfloating]
+
+
+def different_modes(modes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return modes that a bench file names.
+
+    Raises:
+        ValueError: One is named twice, or is no number from 0 on.
+    """
+    if modes is not None and (len(set(modes)) != len(modes) or min(modes, default=0) < 0):
+        raise ValueError(f"{modes} are to be different modes, counted from 0")
+    return modes
 
 
 class ModeNetworkConfig(PortSystemConfig):
@@ -61,9 +72,7 @@ class ModeNetworkConfig(PortSystemConfig):
     @field_validator("outputs", "trained_modes", "input_modes")
     @classmethod
     def _check_modes(cls, modes: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if modes is not None and (len(set(modes)) != len(modes) or min(modes, default=0) < 0):
-            raise ValueError(f"{modes} are to be different modes, counted from 0")
-        return modes
+        return different_modes(modes)
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:

@@ -5,10 +5,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pnnlab.systems._capability import Capability
-from pnnlab.systems._mode_network import ComplexArray, ModeNetwork, ModeNetworkConfig
+from pnnlab.systems._mode_network import ComplexArray, ModeNetwork, ModeNetworkConfig, different_modes
 from pnnlab.systems._shots import FloatArray
 
 __all__ = ["KerrModes", "KerrModesConfig", "Resonators", "ResonatorsConfig"]
@@ -66,11 +66,19 @@ class KerrModesConfig(ModeNetworkConfig):
     """A system of the kind `kerr-modes` in the bench file.
 
     Attributes:
-        drive: Field in phase that is always injected at the input modes, in units of `unit`, beside the inputs.
+        drive: Field in phase that is always injected, in units of `unit`, beside the inputs.
+        drive_modes: Modes at which it is; the input modes if `null`. Modes of its own give outputs a constant that does
+            not depend on how they weigh the inputs: at the input modes it comes as their sum alone.
     """
 
     kind: Literal["kerr-modes"] = "kerr-modes"
     drive: float = 0.0
+    drive_modes: tuple[int, ...] | None = None
+
+    @field_validator("drive_modes")
+    @classmethod
+    def _check_drive_modes(cls, modes: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        return different_modes(modes)
 
 
 class KerrModes(ModeNetwork):
@@ -94,10 +102,14 @@ class KerrModes(ModeNetwork):
         """See `ModeNetwork.input_gradient`: what leaves the input ports of an injected error."""
         return self._to_inputs((error + back).real)
 
+    def _named_modes(self) -> Mapping[str, Sequence[int]]:
+        return {"drive_modes": self.config.drive_modes or ()}
+
     def _input_channels(self) -> npt.NDArray[np.int64]:
         return self.config.modes + len(self.config.pairs) + self.input_modes
 
     def _constant_field(self) -> ComplexArray:
         field = np.zeros(self.config.modes, np.complex128)
-        field[self.input_modes] = self.config.drive
+        driven = self.config.drive_modes
+        field[self.input_modes if driven is None else list(driven)] = self.config.drive
         return field

@@ -39,6 +39,16 @@ def test_kerr_modes_take_their_inputs_as_fields() -> None:
     assert Capability.RECIPROCAL not in system.capabilities and Capability.NUDGE in system.capabilities
 
 
+def test_a_drive_at_modes_of_its_own_leaves_the_inputs_alone() -> None:
+    system = kerr_modes(kerr=0.1, system={"drive": 0.5, "drive_modes": (5, 7), "input_reach": 0.3})
+    field = system.injected(np.array([[1.0, 0.0, -1.0, 0.5]]), np.full(system.n_controls, 0.5))
+    assert field[0] == pytest.approx([0.3, 0, -0.3, 0.15, 0, 0.5, 0, 0.5, 0, 0])
+    with pytest.raises(SetpointError, match="`drive_modes` names mode 10, there are 10"):
+        kerr_modes(kerr=0.1, system={"drive_modes": (10,)})
+    with pytest.raises(ValidationError, match="different modes"):
+        kerr_modes(kerr=0.1, system={"drive_modes": (5, 5)})
+
+
 def test_what_cannot_be_is_refused_with_the_reason() -> None:
     with pytest.raises(SetpointError, match="`outputs` names mode 12, there are 12"):
         resonators(system={"outputs": (12,)})
