@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pnnlab.methods import AgnosticEquilibriumPropagation, AgnosticEquilibriumPropagationOptions
 from pnnlab.systems import CoupledNodes, FloatArray
 from scripts.acceptance._row import Finding, Row
 from scripts.setups.coupled_nodes import batch, cosine_to, distance, estimated, exact_gradient, nodes, slope
+from scripts.setups.crossbar_units import crossbar_units, madem_gradient, side_difference
 
 __all__ = ["ROWS"]
 
@@ -100,6 +102,25 @@ def _falls(_: Path, knob: str, values: Sequence[float], most: float, kind: str, 
     return Finding(f"cosine {text}", cosines == sorted(cosines, reverse=True) and cosines[-1] < most)
 
 
+def _madem(_: Path) -> Finding:
+    """Return how the cosine of MADEM's gradient falls with what tells W apart from its transpose, over four devices."""
+    rows = []
+    for gain_error in (0.0, 0.003, 0.02, 0.1, 0.3):
+        differences, cosines = [], []
+        for seed in range(4):
+            model = crossbar_units((16, 12, 8, 4), gain_error=gain_error, seed=seed)
+            generator = torch.Generator().manual_seed(seed)
+            x, target = (torch.rand(8, n, generator=generator, dtype=torch.float64) for n in (16, 4))
+            differences.append(side_difference(model))
+            cosines.append(cosine_to(*(g.numpy() for g in madem_gradient(model, 2 * x - 1, target - 0.5, 0.02))))
+        rows.append((max(differences), float(np.mean(cosines)), min(cosines)))
+    text = "; ".join(f"mean {mean:.4f}, least {least:.4f} at {100 * most:.2g} %" for most, mean, least in rows)
+    means = [mean for _, mean, _ in rows]
+    close = [least for most, _, least in rows if most < 0.01]
+    passed = len(close) == 2 and min(close) > 0.95 and means == sorted(means, reverse=True)
+    return Finding(f"cosine {text}", passed)
+
+
 _DEEP: dict[str, Any] = {"layers": (4, 6, 6, 3), "config": {"largest_coupling": 1.5}}
 _WEAK: dict[str, Any] = {**_DEEP, "config": {"largest_coupling": 0.7}}
 _SPINS: dict[str, Any] = {"layers": (3, 3, 2), "joining": "all"}
@@ -125,6 +146,8 @@ ROWS = (
     Row("quantum-ep-shots", "S shots scatter by 1/(beta √S)", "exponents -1 ± 0.1, -0.5 ± 0.05", _quantum_shots, 0.3),
     Row("aeqprop", "controls that give way by epsilon move down their gradient", "error < 1e-2, first order in epsilon",
         _agnostic),
+    Row("madem", "units between crossbars: cosine > 0.95 where reads of W and of its transpose differ by < 1 %",
+        "each of 4 devices > 0.95 below 1 %; the mean falls with the difference", _madem, 0.4),
     Row("ep-asymmetry", "fails without symmetry (documented)", "cosine falls, below 0.98",
         partial(_falls, knob="asymmetry", values=(0.0, 0.3, 0.6, 1.0), most=0.98, kind="hopfield", **_DEEP)),
     Row("ep-unsettled", "fails without time to settle (documented)", "cosine falls, below 0.98",

@@ -12,6 +12,7 @@ from pnnlab.methods import Madem, MademOptions, Setting
 from pnnlab.nn import PhysicalLayer
 from pnnlab.systems import A, ControlRange, FloatArray
 from scripts.setups import FunctionSystem
+from scripts.setups.crossbar_units import crossbar_units, madem_gradient, side_difference
 
 GAIN = 0.5
 
@@ -114,3 +115,16 @@ def test_what_does_not_fit_is_refused() -> None:
     plain = FunctionSystem(lambda x, theta, noise: x, (2, 2, 2), control_range=ControlRange.BOUNDED)
     with pytest.raises(CapabilityError, match="no matrix of weights"):
         Madem().prepare(nn.Sequential(PhysicalLayer(plain)), setting)
+
+
+@pytest.mark.parametrize(
+    ("gain_error", "least", "most"), [(0.0, 0.9999, 1.0), (0.003, 0.95, 0.9999), (0.3, -1.0, 0.97)]
+)
+def test_simulated_crossbars_tell_it_the_gradient_of_their_cells_energy(
+    gain_error: float, least: float, most: float
+) -> None:
+    net = crossbar_units((6, 5, 4, 3), gain_error=gain_error)
+    difference = side_difference(net)
+    x, target = batch()
+    cosine = float(nn.functional.cosine_similarity(*madem_gradient(net, 2 * x - 1, target, 0.02), dim=0))
+    assert (difference < 0.01) == (gain_error < 0.01) and least < cosine <= most + 1e-12
