@@ -29,6 +29,9 @@ class MademOptions(MethodOptions):
         free_steps: Steps in which units settle; each multiplies by every crossbar from both sides.
         nudged_steps: Steps after a nudge, from the free state on.
         rate: By which part of the way to where their inputs draw them units move in a step.
+        strength: What the computer multiplies all that it measures by. Where the products of a crossbar's weights are
+            so large that its units on both sides hold each other up, they rest in one of several minima whatever the
+            inputs are: with a largest singular value above 1 of the weights times their gain and this number.
     """
 
     nudge: Literal["one_sided", "centred"] = "centred"
@@ -36,10 +39,11 @@ class MademOptions(MethodOptions):
     free_steps: int = Field(default=20, gt=0)
     nudged_steps: int = Field(default=10, gt=0)
     rate: float = Field(default=0.5, gt=0, le=1)
+    strength: float = Field(default=1.0, gt=0)
 
 
 class Madem(TrainingMethod):
-    """Units s between the crossbars go down `E = Σ s²/2 - Σ r(a) W r(b)`, r being tanh, by `s ← s + dt (F - s)`.
+    """Units s between the crossbars go down `E = Σ s²/2 - k Σ r(a) W r(b)`, r being tanh, by `s ← s + dt (k F - s)`.
 
     The force `F = r'(s) (r(below) W + r(above) Wᵀ)` is measured in every step, forwards and transposed, so whatever the
     crossbars do otherwise than designed is part of the energy that is minimised. Each weight then goes by the
@@ -66,7 +70,7 @@ class Madem(TrainingMethod):
         layers, modules = physical_layers(model), list(model)
         places = [k for k, module in enumerate(modules) if isinstance(module, PhysicalLayer)]
         self._before, self._behind = modules[: places[0]], modules[places[-1] + 1 :]
-        self._units = Units(layers, self.options.rate)
+        self._units = Units(layers, self.options.rate, self.options.strength)
         for layer in layers:
             # their gradient is made of measured states
             layer.raw_controls.requires_grad_()
@@ -134,14 +138,15 @@ class Units:
     Args:
         layers: The crossbars, with their controls.
         rate: See `MademOptions`.
+        strength: See there.
 
     Raises:
         CapabilityError: One cannot be read from both sides, or its controls are no weights.
         RunError: One has other inputs than the one before has outputs.
     """
 
-    def __init__(self, layers: Sequence[PhysicalLayer], rate: float) -> None:
-        self.layers, self._rate = layers, rate
+    def __init__(self, layers: Sequence[PhysicalLayer], rate: float, strength: float = 1.0) -> None:
+        self.layers, self._rate, self._strength = layers, rate, strength
         arrays: list[TransposedArray] = []
         for layer in layers:
             system = layer.system
@@ -179,6 +184,7 @@ class Units:
             for k in range(1, len(self.layers)):
                 forces.append(self.layers[k].system.measure(seen[k - 1], controls[k]).y.astype(np.float64))
                 forces[k - 1] = forces[k - 1] + self._arrays[k].read_transposed(seen[k], controls[k])
+            forces = [self._strength * force for force in forces]
             if nudge is not None:
                 forces[-1] = forces[-1] + nudge
             states = [
@@ -188,7 +194,7 @@ class Units:
         return Rest(states, [x, *(np.tanh(state) for state in states)])
 
     def give_gradient(self, layer: PhysicalLayer, by_weight: FloatArray) -> None:
-        """Let a layer's controls have the gradient that their weights have, shape `(n_in, n_out)`, at gain 1."""
-        gain = self._arrays[list(self.layers).index(layer)].gain
+        """Let controls have the gradient that their weights have at gain and strength 1, shape `(n_in, n_out)`."""
+        gain = self._strength * self._arrays[list(self.layers).index(layer)].gain
         weights = cast(Tensor, layer.system.weights(layer.controls))
         weights.backward(torch.from_numpy(gain * by_weight).to(weights))
