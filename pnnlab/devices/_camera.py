@@ -86,6 +86,14 @@ class Camera(Sensor):
         """Return the type of a count as the hardware gives it."""
         return np.dtype(np.uint8 if self.bit_depth <= 8 else np.uint16)
 
+    @property
+    def frames_at_once(self) -> int | None:
+        """Return for how many frames a reading may wait; `None` where it is a matter of the time that they take.
+
+        A camera whose waiting takes no time, and that makes many frames faster than a few, tells a number.
+        """
+        return None
+
     # What a user calls
 
     @final

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pnnlab.devices import Camera, Clock, Frames, Setpoint, SimulatedClock, SpatialLightModulator, Trigger
+from pnnlab.devices import Camera, Clock, Frames, Setpoint, SpatialLightModulator, Trigger
 from pnnlab.systems._newest import newest_fault
 from pnnlab.systems._pairing import Pairs, TriggeredRun, match_windows, quorum
 from pnnlab.systems._shots import FloatArray
@@ -22,8 +22,6 @@ _RING_BYTES: Final = 64 << 20
 """Frames wait for decoding in a ring of this size, or of one frame."""
 BLOCK_S: Final = 0.25
 """No call waits for longer than this for frames that are due, so that the bench can be stopped."""
-_AT_ONCE: Final = 256
-"""Frames for which a call waits on a simulated clock, which takes no time: many are worked out faster than a few."""
 HOST_S: Final = 1e-3
 """A call to a device that starts at once takes the host no longer than this, as a rule."""
 PATIENCE_S: Final = 1.0
@@ -160,8 +158,7 @@ class Triggered(FrameTaker):
         self, run: TriggeredRun, shots: Ints, tokens: Ints, sink: FrameSink, first_s: float, period_s: float
     ) -> None:
         camera, n, taken = self._camera, len(shots), 0
-        most = _AT_ONCE if isinstance(self._clock, SimulatedClock) else int(BLOCK_S / period_s)
-        block = max(1, min(len(self._ring), most))
+        block = max(1, min(len(self._ring), camera.frames_at_once or int(BLOCK_S / period_s)))
         ys: FloatArray | None = None
         starts_s = np.empty(n)
         came = True

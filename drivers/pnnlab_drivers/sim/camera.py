@@ -1,13 +1,23 @@
 """A simulated camera."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from pnnlab.devices import Camera, DeviceOptions, Identity, Limits, RegionOfInterest, SettingValue, Stamps, Trigger
+from pnnlab.devices import (
+    Camera,
+    DeviceOptions,
+    Identity,
+    Limits,
+    RegionOfInterest,
+    SettingValue,
+    SimulatedClock,
+    Stamps,
+    Trigger,
+)
 from pnnlab.errors import AcquisitionError
 from pnnlab.quantities import Seconds
 from pnnlab_drivers.sim._detector import Detector
@@ -20,6 +30,8 @@ from pnnlab_drivers.sim.optical_table import OpticalTable
 __all__ = ["SimCamera"]
 
 Pixels = npt.NDArray[np.number]
+_AT_ONCE: Final = 256
+"""Frames that are worked out at once."""
 
 
 class SimCameraOptions(DeviceOptions):
@@ -100,6 +112,11 @@ class SimCamera(Camera):
     def dtype(self) -> np.dtype[np.number]:
         """See `Camera.dtype`."""
         return super().dtype if self.options.quantised else np.dtype(np.float64)
+
+    @property
+    def frames_at_once(self) -> int | None:
+        """See `Camera.frames_at_once`: a simulated clock does not wait, and light is worked out for many at once."""
+        return _AT_ONCE if isinstance(self.clock, SimulatedClock) else None
 
     @property
     def readout_s(self) -> float:
