@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pnnlab.errors import TwinError
 from pnnlab.physics import OscillatorNetwork
 from pnnlab.quantities import FrozenModel, Hertz, Volts
 from pnnlab.twins._twin import DigitalTwin, Interface
@@ -63,9 +62,7 @@ class CircuitTwin(DigitalTwin):
 
     def __init__(self, config: CircuitTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(interface)
-        if interface.to_setpoints is None or interface.decode is None:
-            raise TwinError("CircuitTwin: it needs to know how drives become volts; make it for a dac-adc system")
-        self._to_setpoints, self._decode = interface.to_setpoints, interface.decode
+        self._to_setpoints, self._decode = interface.in_units("CircuitTwin", "a dac-adc system")
         self.network = OscillatorNetwork.random(
             config.oscillators,
             config.inputs,

@@ -54,12 +54,8 @@ class DiffractiveTwin(DigitalTwin):
         self, config: DiffractiveTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32
     ) -> None:  # fmt: skip
         super().__init__(interface)
-        if interface.to_setpoints is None:
-            raise TwinError(
-                "DiffractiveTwin: it needs to know how drives become volts; make it for a system of the kind "
-                "diffractive"
-            )
-        self._to_setpoints, self._config = interface.to_setpoints, config
+        self._to_setpoints, _ = interface.in_units("DiffractiveTwin", "a system of the kind diffractive")
+        self._config = config
         n = math.prod(config.pixels)
         (channels,) = interface.drive_shapes[0]
         self._masks = slice(channels - 2 - config.masks * n, channels - 2)

@@ -56,9 +56,8 @@ class EchoTwin(DigitalTwin):
 
     def __init__(self, config: EchoTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(interface)
-        if interface.to_setpoints is None or interface.decode is None:
-            raise TwinError("EchoTwin: it needs to know how drives become volts; make it for a system of the kind echo")
-        self._to_setpoints, self._decode, self._config = interface.to_setpoints, interface.decode, config
+        self._to_setpoints, self._decode = interface.in_units("EchoTwin", "a system of the kind echo")
+        self._config = config
         n = math.prod(config.modes)
         if interface.drive_shapes != ((3 * config.slabs * n + 1,),):
             raise TwinError(

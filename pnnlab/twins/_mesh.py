@@ -57,9 +57,7 @@ class MeshTwin(DigitalTwin):
 
     def __init__(self, config: MeshTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(interface)
-        if interface.to_setpoints is None or interface.decode is None:
-            raise TwinError("MeshTwin: it needs to know how drives become volts; make it for a system of the kind mesh")
-        self._to_setpoints, self._decode = interface.to_setpoints, interface.decode
+        self._to_setpoints, self._decode = interface.in_units("MeshTwin", "a system of the kind mesh")
         mesh: InterferometerMesh | SvdMesh = InterferometerMesh(config.ports, config.arrangement)
         if config.matrix == "factored":
             mesh = SvdMesh.design(config.ports, config.arrangement)

@@ -32,9 +32,7 @@ class ModesTwin(DigitalTwin):
 
     def __init__(self, config: ModesTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32) -> None:
         super().__init__(interface)
-        if interface.to_setpoints is None or interface.decode is None:
-            raise TwinError("ModesTwin: it needs to know how drives become volts; make it for a system of modes")
-        self._to_setpoints, self._decode = interface.to_setpoints, interface.decode
+        self._to_setpoints, self._decode = interface.in_units("ModesTwin", "a system of modes")
         # all frequencies in units of κ_ext: only their ratios count, and numbers near 1 are what a fit can learn
         kappa = config.external_hz
         scaled = {name: getattr(config, name) / kappa for name in type(config).model_fields if "_hz" in name}

@@ -40,6 +40,20 @@ class Interface:
         """Return the number of outputs."""
         return int(torch.Size(self.output_shape).numel())
 
+    def in_units(self, who: str, kind: str) -> tuple[Callable[..., tuple[Tensor, ...]], Callable[[Tensor], Tensor]]:
+        """Return `to_setpoints` and `decode`, for a twin that is written in the devices' units.
+
+        Args:
+            who: The twin's class.
+            kind: For which system it is made, as `a system of the kind mesh`.
+
+        Raises:
+            TwinError: The interface does not tell them.
+        """
+        if self.to_setpoints is None or self.decode is None:
+            raise TwinError(f"{who}: it needs to know how drives become volts; make it for {kind}")
+        return self.to_setpoints, self.decode
+
 
 class DigitalTwin(nn.Module, ABC):
     """A differentiable model `y = twin(*drive)` of what follows the encoder of a system.
