@@ -197,9 +197,24 @@ Edges = Annotated[tuple[tuple[_Number, _Number], ...], BeforeValidator(_edges), 
 class FrozenModel(BaseModel):
     """A frozen piece of configuration; unknown keys are refused.
 
-    In a file the unit stands in the value, so a field `exposure_s` is written `exposure: "2 ms"`.
+    In a file the unit stands in the value, so a field `exposure_s` is written `exposure: "2 ms"`. Two fields that would
+    have one name there are refused with a `TypeError` when the class is made.
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=_without_unit, populate_by_name=True, allow_inf_nan=False
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """Refuse fields that a file could not tell apart."""
+        super().__pydantic_init_subclass__(**kwargs)
+        written: dict[str, str] = {}
+        for name, field in cls.model_fields.items():
+            alias = field.alias or name
+            if alias in written:
+                raise TypeError(
+                    f"{cls.__module__}.{cls.__qualname__}: the fields {written[alias]!r} and {name!r} are both written "
+                    f"{alias!r} in a file, where the unit stands in the value; rename one of them"
+                )
+            written[alias] = name

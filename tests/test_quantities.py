@@ -83,6 +83,22 @@ def test_a_bare_number_is_for_python_only() -> None:
         Exposure.model_validate({"exposure": 3}, context=FROM_FILE)
 
 
+def test_two_fields_of_one_name_in_a_file_are_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match=r"'gain' and 'gain_v' are both written 'gain'.*rename one"):
+
+        class Ambiguous(FrozenModel):
+            gain: float
+            gain_v: float
+
+    class First(FrozenModel):
+        settle_s: float
+
+    with pytest.raises(TypeError, match="'settle_s' and 'settle_m' are both written 'settle'"):
+
+        class Second(First):
+            settle_m: float
+
+
 class Graph(FrozenModel):
     channels: Numbers
     edges: Edges
