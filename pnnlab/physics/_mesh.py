@@ -11,6 +11,8 @@ from pnnlab.physics._quantity import QuantityLike, register_quantity
 __all__ = ["Arrangement", "InterferometerMesh"]
 
 Arrangement = Literal["clements", "reck"]
+LEAST_SHARE: Final = 1e-9
+"""Of the power that a coupler sends either way: a fit that leads beyond stops there, where roots have a slope."""
 DB_TO_AMPLITUDE: Final = -math.log(10) / 20
 """Loss in dB of power times this is the logarithm of the amplitude."""
 
@@ -176,7 +178,7 @@ class InterferometerMesh(nn.Module):
     def _mzis(self, theta: Tensor, phi: Tensor) -> Tensor:
         """Return T of every interferometer, shape `(..., n_mzis, 2, 2)`."""
         (lt, lc), (rt, rc) = (
-            (((1 + e) / 2).sqrt(), ((1 - e) / 2).sqrt())
+            tuple(part.clamp(min=LEAST_SHARE).sqrt() for part in ((1 + e) / 2, (1 - e) / 2))
             for e in (self.left_imbalance.to(theta.dtype), self.right_imbalance.to(theta.dtype))
         )
         inner, outer = (torch.polar(torch.ones_like(angle), angle) for angle in (theta, phi))

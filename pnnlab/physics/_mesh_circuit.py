@@ -105,7 +105,7 @@ class MeshCircuit(nn.Module):
             raise ValueError(f"mesh circuit: voltages have shape {tuple(volts.shape)}, expected (..., {self.n_inputs})")
         n, heaters = self.mesh.n_ports, self.mesh.n_phases
         phases = self.phases(volts[..., :heaters])
-        run = self._fields(self._modulated(0, volts[..., heaters : heaters + 2 * n]), phases)
+        run = self._fields(self._entering(volts), phases)
         right, inside = run.out, [run.inside]
         readings = [self.diode_v * self.diode_gain.to(volts.dtype) * _power(right)]
         if self.coherent:
@@ -117,6 +117,36 @@ class MeshCircuit(nn.Module):
         if self.taps != "none":
             readings.append(self._tapped(inside))
         return torch.cat(readings, -1)
+
+    def between(self, volts: Tensor) -> Tensor:
+        """Return the fields of forward light between two meshes, complex, shape `(..., n)`; see `SvdMesh`.
+
+        Args:
+            volts: As in `forward`.
+        """
+        return self._halves.between(self._entering(volts), self.phases(volts[..., : self.mesh.n_phases]))
+
+    def seen_right(self, between: Tensor, volts: Tensor) -> Tensor:
+        """Return the voltages of photodiodes, and of receivers if `coherent`, for fields between two meshes.
+
+        Args:
+            between: Complex, shape `(..., n)`.
+            volts: As in `forward`; of the heaters alone.
+        """
+        right = self._halves.leaving(between, self.phases(volts[..., : self.mesh.n_phases]))
+        power = self.diode_v * self.diode_gain.to(volts.dtype) * _power(right)
+        return torch.cat([power, self._received(1, right)], -1) if self.coherent else power
+
+    @property
+    def _halves(self) -> SvdMesh:
+        if not isinstance(self.mesh, SvdMesh):
+            raise TypeError("mesh circuit: there is one mesh, so nothing is between two")
+        return self.mesh
+
+    def _entering(self, volts: Tensor) -> Tensor:
+        """Return the fields that enter at the left."""
+        heaters = self.mesh.n_phases
+        return self._modulated(0, volts[..., heaters : heaters + 2 * self.mesh.n_ports])
 
     def _fields(self, field: Tensor, phases: Tensor, *, backward: bool = False) -> MeshFields:
         if isinstance(self.mesh, SvdMesh):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pnnlab.physics._mesh import DB_TO_AMPLITUDE, InterferometerMesh
+from pnnlab.physics._mesh import DB_TO_AMPLITUDE, LEAST_SHARE, InterferometerMesh
 
 __all__ = ["MeshFields", "mesh_fields"]
 
@@ -51,7 +51,9 @@ class _Optics:
         self.mesh, dtype = mesh, field.real.dtype
         loss = (mesh.loss_db.to(dtype) / 2 * DB_TO_AMPLITUDE).exp()
         self.left, self.right = (
-            tuple((loss * part.sqrt()).expand(mesh.n_mzis) for part in ((1 + e) / 2, (1 - e) / 2))
+            tuple(
+                (loss * part.clamp(min=LEAST_SHARE).sqrt()).expand(mesh.n_mzis) for part in ((1 + e) / 2, (1 - e) / 2)
+            )
             for e in (mesh.left_imbalance.to(dtype), mesh.right_imbalance.to(dtype))
         )
         # half of a column's guides lies before the inner phase shifters, half behind them

@@ -70,9 +70,20 @@ class SvdMesh(nn.Module):
         `2 Re(f b)`.
         """
         first, attenuators, last = self.split(phases)
-        values = (attenuators + self.attenuator_error_rad).cos()
         if backward:
+            values = (attenuators + self.attenuator_error_rad).cos()
             inside = mesh_fields(self.last, field, last, backward=True).out
             return MeshFields(mesh_fields(self.first, inside * values, first, backward=True).out, inside)
-        inside = mesh_fields(self.first, field, first).out
-        return MeshFields(mesh_fields(self.last, inside * values, last).out, inside)
+        inside = self.between(field, phases)
+        return MeshFields(self.leaving(inside, phases), inside)
+
+    def between(self, field: Tensor, phases: Tensor) -> Tensor:
+        """Return the fields of forward light between both meshes, before attenuators, shape `(..., n)`."""
+        first, _, _ = self.split(phases)
+        return mesh_fields(self.first, field, first).out
+
+    def leaving(self, inside: Tensor, phases: Tensor) -> Tensor:
+        """Return the fields that leave, shape `(..., n)`, of forward light between both meshes, before attenuators."""
+        _, attenuators, last = self.split(phases)
+        values = (attenuators + self.attenuator_error_rad).cos()
+        return mesh_fields(self.last, inside * values, last).out

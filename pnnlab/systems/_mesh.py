@@ -205,9 +205,20 @@ class MeshSystem(PortSystem):
             Capability.RECIPROCAL: config.bidirectional,
             Capability.INTERNAL_INTENSITY: config.taps != "none" and config.matrix == "unitary",
             Capability.LOCAL_STATE: config.taps == "field" and config.matrix == "unitary",
-            Capability.FACTORED: config.taps == "field" and config.matrix == "factored",
+            Capability.FACTORED: self._reads_between,
+            Capability.INTERNAL_STATE: self._reads_between,
         }
         return frozenset(capability for capability, there in has.items() if there)
+
+    @property
+    def _reads_between(self) -> bool:
+        """Whether light is read between two meshes: where it is all that the second one gets."""
+        return self.config.taps == "field" and self.config.matrix == "factored"
+
+    @property
+    def state_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """See `System.state_shapes`: real, then imaginary parts of the fields between two meshes, as of `send`."""
+        return ((2 * self.n_ports,),) if self._reads_between else ()
 
     # Walking down and up
 
@@ -227,6 +238,12 @@ class MeshSystem(PortSystem):
             return powers
         fields: A = reading[..., layout.receivers[Side.OUT]] / (config.receiver_v * config.input_amplitude)
         return fields
+
+    def inside(self, reading: A) -> tuple[A, ...]:
+        """See `PortSystem.inside`."""
+        if not self._reads_between:
+            return ()
+        return (reading[..., self._layout.taps] / self.config.receiver_v,)
 
     # Fields
 

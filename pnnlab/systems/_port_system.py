@@ -138,6 +138,14 @@ class PortSystem(System):
     def outputs(self, reading: A) -> A:
         """Return normalised outputs, shape `(batch, n_out)`, of readings in V, shape `(batch, n_inputs)`."""
 
+    def inside(self, reading: A) -> tuple[A, ...]:
+        """Return the states inside that a reading tells, shaped as `state_shapes`; none unless a wiring knows of some.
+
+        Args:
+            reading: In V, shape `(batch, n_inputs)`.
+        """
+        return ()
+
     # Beyond the forward pass
 
     def read(self, x: FloatArray, theta: FloatArray) -> FloatArray:
@@ -220,9 +228,16 @@ class _Sink:
 
     def decode(self, volts: npt.NDArray[np.number]) -> FloatArray:
         settled = volts[:, -1].astype(self._system.dtype, copy=False)
-        return settled if isinstance(self._shots, _Readings) else self._system.outputs(settled)
+        if isinstance(self._shots, _Readings):
+            return settled
+        # states come with their outputs, so that both are proven to belong to one shot
+        return np.concatenate([self._system.outputs(settled), *self._system.inside(settled)], 1)
 
     def put(self, shots: Ints, y: FloatArray, tokens: Ints, exposed_s: npt.NDArray[np.float64] | float) -> None:
-        self._shots.put(shots, y, tokens, exposed_s)
+        end = self._shots.y.shape[1]
+        for state in self._shots.states:
+            begin, end = end, end + state.shape[1]
+            state[shots] = y[:, begin:end]
+        self._shots.put(shots, y[:, : self._shots.y.shape[1]], tokens, exposed_s)
         self._shots.end_s = self._system.clock.now_s()
         self._tell()

@@ -1,7 +1,7 @@
 """Learning a twin from shots."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pnnlab.errors import TwinError
 from pnnlab.quantities import FrozenModel
 from pnnlab.twins._ensemble import EnsembleTwin
 from pnnlab.twins._shots import ShotSet
+from pnnlab.twins._stages import stage_by_stage
 from pnnlab.twins._twin import DigitalTwin
 
 __all__ = ["FitConfig", "FitReport", "evaluate", "fit", "predict"]
@@ -48,7 +49,7 @@ class FitReport:
         r2_total: The same over all outputs together: 1 - residual power / power of the variation about each mean.
         n_train: Shots that were fitted.
         n_validation: Shots that were held out, which the numbers are about.
-        history: Held-out mean square error after each epoch, in units of each output's variance.
+        history: Held-out mean square error after each epoch, in units of each reading's variance.
         measured: Held-out outputs, shape `(n_validation, n_out)`.
         predicted: The twin's, same shape.
         spread: An ensemble's, same shape: its members' standard deviation; `None` for a single twin.
@@ -125,6 +126,9 @@ def fit(
 ) -> FitReport:  # fmt: skip
     """Learn the twin's parameters from shots, in place; the best held-out epoch wins.
 
+    Where states inside were read that the twin has too, each stage learns by itself, from the state before it to the
+    one behind it; they count like the outputs. Where a batch shares drives, outputs alone count.
+
     Args:
         twin: Any twin; parameters with `requires_grad` are learned.
         shots: Drawn from the distribution that training will visit.
@@ -149,19 +153,19 @@ def fit(
     standardise = getattr(twin, "standardise", None)
     if anew and standardise is not None:
         standardise(training.drive, training.y)
-    weight = _weight(training.y)
+    weights = tuple(_weight(reading) for reading in (*training.states, training.y))
     optimiser = torch.optim.Adam(learned, lr=config.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.epochs)
-    best, best_state, best_epoch, history = _error(twin, held_out, weight), copy.deepcopy(twin.state_dict()), 0, []
+    best, best_state, best_epoch, history = _error(twin, held_out, weights), copy.deepcopy(twin.state_dict()), 0, []
     for epoch in range(1, config.epochs + 1):
         for index in torch.randperm(len(training), generator=generator).split(config.batch):
             batch = training[index]
-            loss = ((predict(twin, batch) - batch.y) * weight).square().mean()
+            loss = _misfit(twin, batch, weights)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
         schedule.step()
-        error = _error(twin, held_out, weight)
+        error = _error(twin, held_out, weights)
         history.append(error)
         if error != error:
             raise TwinError(f"{type(twin).__name__}: its error became NaN in epoch {epoch}; lower `learning_rate`")
@@ -236,8 +240,19 @@ def _weight(y: Tensor) -> Tensor:
     return 1 / std.clamp(min=max(1e-2 * float(std.max()), torch.finfo(y.dtype).tiny))
 
 
-def _error(twin: DigitalTwin, shots: ShotSet, weight: Tensor) -> float:
+def _misfit(twin: DigitalTwin, shots: ShotSet, weights: Sequence[Tensor]) -> Tensor:
+    """Return the mean square error of outputs, and of states that the twin knows, by their weights."""
+    if twin.n_stages == 1 or twin.interface.shared or not shots.states:
+        return ((predict(twin, shots) - shots.y) * weights[-1]).square().mean()
+    pairs = list(stage_by_stage(twin, shots.drive, (*shots.states, shots.y)))
+    errors = [
+        ((said - read) * weight).square().mean()
+        for (said, read), weight in zip(pairs, weights[-len(pairs) :], strict=True)
+    ]
+    return torch.stack(errors).mean()
+
+
+def _error(twin: DigitalTwin, shots: ShotSet, weights: Sequence[Tensor]) -> float:
     with torch.no_grad():
         parts = [shots[slice(k, k + 512)] for k in range(0, len(shots), 512)]
-        total = sum(float(((predict(twin, part) - part.y) * weight).square().sum()) for part in parts)
-    return total / shots.y.numel()
+        return sum(float(_misfit(twin, part, weights)) * len(part) for part in parts) / len(shots)

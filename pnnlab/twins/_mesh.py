@@ -79,6 +79,9 @@ class MeshTwin(DigitalTwin):
             )  # fmt: skip
         if isinstance(mesh, SvdMesh):
             _learn(mesh, dtype, attenuator_error_rad=(n,))
+        self._staged = isinstance(mesh, SvdMesh) and config.taps == "field"
+        if self._staged:
+            _learn(self.circuit, dtype, tap_gain=(n,))
         _learn(
             self.circuit, dtype, two_pi_v=(mesh.n_phases,), modulator_gain=(2, n), modulator_phase_rad=(2, n),
             receiver_gain=(2, n), diode_gain=(n,),
@@ -90,6 +93,35 @@ class MeshTwin(DigitalTwin):
         (volts,) = self._to_setpoints(*drive)
         outputs: Tensor = self._decode(self.circuit(volts))
         return outputs
+
+    @property
+    def n_stages(self) -> int:
+        """See `DigitalTwin.n_stages`: two meshes, where the light between them is read; all in one elsewhere."""
+        return 2 if self._staged else 1
+
+    def advance(self, stage: int, state: Tensor | None, *drive: Tensor) -> Tensor:
+        """See `DigitalTwin.advance`: the fields between two meshes, complex, shape `(batch, n_ports)`, then outputs."""
+        if not self._staged:
+            return super().advance(stage, state, *drive)
+        self.check(*drive)
+        volts = self._to_setpoints(*drive)[0][..., -1, :]
+        if state is None:
+            return self.circuit.between(volts)
+        outputs: Tensor = self._decode(self.circuit.seen_right(state, volts)[..., None, :])
+        return outputs
+
+    def reading(self, stage: int, state: Tensor) -> Tensor:
+        """See `DigitalTwin.reading`."""
+        if not self._staged or stage > 0:
+            return state
+        seen = state * self.circuit.tap_gain
+        return torch.cat([seen.real, seen.imag], -1)
+
+    def anchored(self, stage: int, state: Tensor, reading: Tensor) -> Tensor:
+        """See `DigitalTwin.anchored`: fields are read whole, so the twin's own do not matter."""
+        if not self._staged or stage > 0:
+            return reading
+        return torch.complex(*reading.chunk(2, -1)) / self.circuit.tap_gain
 
 
 def _learn(owner: nn.Module, dtype: torch.dtype, **shapes: tuple[int, ...]) -> None:

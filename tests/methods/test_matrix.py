@@ -63,6 +63,4 @@ def test_every_capability_that_a_method_needs_is_had_somewhere() -> None:
         with Bench.from_file(path) as bench:
             for system in bench.systems.values():
                 had |= system.capabilities
-    # shown by tests of its own on benches that are built there
-    elsewhere = {Capability.INTERNAL_STATE}
-    assert {what for name in known_methods() for what in find_method(name).needs} <= had | elsewhere
+    assert {what for name in known_methods() for what in find_method(name).needs} <= had

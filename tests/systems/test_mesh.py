@@ -10,12 +10,13 @@ from torch import nn
 
 from pnnlab.errors import CapabilityError, SetpointError
 from pnnlab.nn import ForwardRule, PhysicalLayer, interface_of
-from pnnlab.physics import SvdMesh, mesh_fields
+from pnnlab.physics import InterferometerMesh, SvdMesh, mesh_fields
 from pnnlab.systems import Capability, CarriesFields, OpticalPorts, Side
-from pnnlab.twins import MeshTwinConfig, make_twin
+from pnnlab.twins import FitConfig, MeshTwinConfig, ShotSet, fit, make_twin, stage_by_stage
 from scripts.setups.mesh_bench import MeshBench
 
 RANDOM = np.random.default_rng(0)
+PERFECT = {"coupler_error": 0.0, "phase_offset_rad": 0.0}
 FORWARD_ONLY: dict[str, Any] = {"taps": "none", "coherent": False, "bidirectional": False}
 
 
@@ -54,6 +55,54 @@ def test_two_meshes_are_read_between_them(side: Side) -> None:
     np.testing.assert_allclose(reading.inside, truth.inside.numpy(), atol=1e-7)
     assert Capability.FACTORED in bench.mesh.capabilities
     assert not {Capability.INTERNAL_INTENSITY, Capability.LOCAL_STATE} & bench.mesh.capabilities
+
+
+@pytest.mark.parametrize("mode", ["waveform", "steps"])
+def test_light_between_two_meshes_comes_with_the_outputs(mode: str) -> None:
+    """The state is what the second mesh gets; a twin of the same chip has the same, and goes on from it."""
+    chip, wiring = {"matrix": "factored"}, {"matrix": "factored", "mode": mode}
+    bench, designed = MeshBench(chip, wiring, taps="field"), MeshBench({**chip, **PERFECT}, wiring, taps="field")
+    turns, x = RANDOM.random((3, 36)), RANDOM.uniform(-1, 1, (3, 4))
+    assert Capability.INTERNAL_STATE in bench.mesh.capabilities and bench.mesh.state_shapes == ((8,),)
+    (state,) = bench.mesh.measure(x, turns).states
+    optics = bench.plant.circuit.mesh
+    assert isinstance(optics, SvdMesh)
+    between = optics.between(torch.from_numpy(bench.mesh.entering(x)), true_phases(bench, turns)).numpy()
+    np.testing.assert_allclose(state, np.concatenate([between.real, between.imag], -1), atol=1e-7)
+    assert MeshBench(taps="field").mesh.state_shapes == ()
+
+    config = MeshTwinConfig(ports=4, matrix="factored", taps="field", coherent=True, bidirectional=True)
+    twin = make_twin(config, interface_of(designed.mesh), dtype=torch.float64)
+    measured = designed.mesh.measure(x, turns)
+    drive = [torch.from_numpy(part) for part in measured.drive]
+    readings = [torch.from_numpy(part) for part in (*measured.states, measured.y)]
+    for said, read in stage_by_stage(twin, drive, readings):
+        torch.testing.assert_close(said, read, atol=1e-7, rtol=0)
+    torch.testing.assert_close(twin(*drive), readings[-1], atol=1e-7, rtol=0)
+
+
+def test_a_twin_that_is_read_inside_learns_both_meshes() -> None:
+    bench = MeshBench({"matrix": "factored"}, {"matrix": "factored"}, ports=2, taps="field")
+    measured = bench.mesh.measure(RANDOM.uniform(-1, 1, (400, 2)), RANDOM.random((400, 10)))
+    drive, states = ([torch.from_numpy(part) for part in parts] for parts in (measured.drive, measured.states))
+    shots = ShotSet(tuple(drive), torch.from_numpy(measured.y), tuple(states))
+    config = MeshTwinConfig(ports=2, matrix="factored", taps="field", coherent=True, bidirectional=True)
+    twin = make_twin(config, interface_of(bench.mesh), dtype=torch.float64)
+    report = fit(twin, shots, FitConfig(learning_rate=0.05, epochs=60, patience=60))
+    assert report.r2_total > 0.99
+    for said, read in stage_by_stage(twin, drive, (*shots.states, shots.y)):
+        assert float((said - read).detach().square().mean() / read.var()) < 0.01
+
+
+def test_couplers_beyond_all_or_nothing_stay_there() -> None:
+    """A fit may lead there; roots of negative powers would make the whole twin NaN."""
+    imbalance = nn.Parameter(torch.zeros(6, dtype=torch.float64))
+    mesh = InterferometerMesh(4, left_imbalance=imbalance)
+    imbalance.data.fill_(1.5)
+    phases = torch.zeros(16, dtype=torch.float64)
+    for fields_out in (mesh.matrix(phases), mesh_fields(mesh, torch.ones(4, dtype=torch.complex128), phases).out):
+        (slope,) = torch.autograd.grad(fields_out.abs().sum(), imbalance)
+        assert bool(fields_out.isfinite().all()) and bool(slope.isfinite().all())
 
 
 @pytest.mark.parametrize("mode", ["waveform", "steps"])
