@@ -181,15 +181,16 @@ def test_a_crossbar_reads_both_ways() -> None:
 
 @pytest.mark.parametrize(("ohm", "within"), [(1.0, 0.05), (5.0, 0.15)])
 def test_read_noise_behind_wires_is_right_to_first_order(ohm: float, within: float) -> None:
-    wires, n_draws = Wires(ohm, ohm), 1500
+    wires, n_draws = Wires(ohm, ohm), 20_000
     g, v = conductances(32, 32), volts(1, 32).abs()
     std = 0.03 * g
-    noisy = (g + std * torch.randn(n_draws, 32, 32, generator=seeded(5), dtype=torch.float64)).clamp(min=0.0)
-    exact = torch.cat([v @ effective_conductance(part, wires) for part in noisy.split(500)])[:, 0].std(0)
+    # cells that scatter by 3 % scatter the currents as their slopes say, but for the square of that
+    slopes = torch.autograd.functional.jacobian(lambda cells: (v @ effective_conductance(cells, wires))[0], g)
+    exact = (slopes**2 * std**2).sum((1, 2)).sqrt()
     crossbar = Crossbar(g, read_std_siemens=std, wires=wires)
     found = (crossbar(v.expand(n_draws, 32), seeded(6)) - crossbar(v)).std(0)
-    # the statement of the class docstring, and four standard errors of two standard deviations
-    assert ((found / exact - 1.0).abs() < within + 4.0 / math.sqrt(n_draws)).all()
+    # the statement of the class docstring, and five standard errors of a standard deviation
+    assert ((found / exact - 1.0).abs() < within + 5.0 / math.sqrt(2.0 * n_draws)).all()
 
 
 def test_wires_are_solved_once_for_the_same_conductances() -> None:

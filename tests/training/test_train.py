@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pnnlab.bench import Bench
-from pnnlab.calibration import Settling
+from pnnlab.calibration import Settling, SettlingOptions
 from pnnlab.errors import BenchFileError, RunError
 from pnnlab.runs import Run, list_runs
 from pnnlab.training import (
@@ -85,16 +85,18 @@ def test_a_run_keeps_the_calibrations_it_began_with_and_resumes_by_them(tmp_path
     # one pattern at a time: there the settling time decides when a frame is taken, and so the bench time of every step
     slow = SMALL.read_text().replace('flatness: "0.2 rad"', 'sequence_memory: 0, flatness: "0.2 rad"')
     file.write_text(slow, encoding="utf-8")
-    by_data_sheet = train(file, root=tmp_path / "before")
+    few = {"max_steps": 5}  # each pattern is written and read alone: a step is slow
+    by_data_sheet = train(file, changes=few, root=tmp_path / "before")
     with Bench.from_file(file) as bench:
-        record = bench.store.add(Settling().run(bench.systems["optics"]))
-    whole = train(file, root=tmp_path / "whole")
+        quick = SettlingOptions(patterns=4, averages=4)
+        record = bench.store.add(Settling().run(bench.systems["optics"], quick))
+    whole = train(file, changes=few, root=tmp_path / "whole")
     assert whole.bench_s != pytest.approx(by_data_sheet.bench_s, rel=1e-3)
     (kept,) = Run.open(whole.run).record.calibrations
     assert isinstance(kept, dict) and (kept["id"], kept["kind"]) == (record.id, "settling")
     assert kept["values"]["settle_s"] == str(record.values["settle_s"])  # type: ignore[index, call-overload]
     with pytest.raises(KeyboardInterrupt):
-        train(file, root=tmp_path / "cut", watcher=StopAfter(3))
+        train(file, changes=few, root=tmp_path / "cut", watcher=StopAfter(3))
     shutil.rmtree(tmp_path / "calibrations")
     (folder,) = list_runs(tmp_path / "cut")
     again = resume_training(folder)

@@ -5,7 +5,7 @@ import math
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,8 @@ __all__ = ["Exposure", "OpticalTable", "PulseInput"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_NODES: Final = 8
-"""Gauss-Legendre nodes a piece of an exposure; a piece lasts a time constant of the liquid crystal at the most."""
+_PLACES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+"""Gauss-Legendre nodes of a piece of an exposure; a piece lasts a time constant of the liquid crystal at the most."""
 
 
 class MatrixMedium(FrozenModel):
@@ -333,11 +333,10 @@ class OpticalTable(SimPlant):
     def _integrate(self, start_s: float, end_s: float) -> torch.Tensor:
         """Return the mean intensity of one exposure, shape `(1, ...)`, whatever happens on the panel meanwhile."""
         motion = self._moving()
-        nodes, weights = np.polynomial.legendre.leggauss(_NODES)
-        share = torch.as_tensor(weights / 2, dtype=self.dtype, device=self.torch_device)
+        share = torch.as_tensor(_WEIGHTS / 2, dtype=self.dtype, device=self.torch_device)
         light: list[torch.Tensor] = []
         for left, right in itertools.pairwise(motion.edges(start_s, end_s)):
-            phases = [motion.phase_at((left + right) / 2 + node * (right - left) / 2) for node in nodes.tolist()]
+            phases = [motion.phase_at((left + right) / 2 + node * (right - left) / 2) for node in _PLACES]
             piece = torch.einsum("k,k...->...", share, self._light(torch.stack(phases)))
             light.append(piece * ((right - left) / (end_s - start_s)))
         return torch.stack(light).sum(0, keepdim=True)
