@@ -48,7 +48,8 @@ class Row:
 
 ROWS = {
     "mesh": Row("mesh", "iris", ("in_situ",), twin=True),
-    "factored_mesh": Row("factored_mesh", "iris", ("l2ight",), twin=True),
+    "factored_mesh": Row("factored_mesh", "iris", ("l2ight",)),
+    "fitted_mesh": Row("factored_mesh", "fitted", ("state_separation",), twin=True),
     "absorber": Row("absorber", "digits", ("saturable_absorption",)),
     "diffractive": Row("diffractive", "digits", ("fully_forward",), twin=True),
     "fields": Row("diffractive", "iris", ("in_situ_diffractive",), twin=True),
@@ -70,6 +71,7 @@ ROWS = {
     "springs": Row("springs", "iris", ("equilibrium_propagation",)),
     "ising": Row("ising", "iris", ("equilibrium_propagation",)),
     "spins": Row("spins", "iris", ("equilibrium_propagation",)),
+    "madem": Row("crossbar", "madem", ("madem",)),
     "crossbar_training": Row(
         "crossbar_training", "digits", ("tiki_taka", "mixed_precision", "analog_sgd", "write_verify")
     ),

@@ -101,7 +101,8 @@ class SingularValues(LightAdjoint):
 class L2ight(TrainingMethod):
     """Three stages: the chip is calibrated, matrices are mapped onto it, and their singular values go on learning.
 
-    What the chip measures is the gradient of a part of its controls, once that has been mapped.
+    What the chip measures is the gradient of a part of its controls, once that has been mapped. What is learned
+    beforehand is learned in a twin of the chip as designed: what a fitted twin knows of this chip would be mapped twice.
     """
 
     name: ClassVar[str] = "l2ight"
