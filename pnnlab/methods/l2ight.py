@@ -102,7 +102,7 @@ class L2ight(TrainingMethod):
     """Three stages: the chip is calibrated, matrices are mapped onto it, and their singular values go on learning.
 
     What the chip measures is the gradient of a part of its controls, once that has been mapped. What is learned
-    beforehand is learned in a twin of the chip as designed: what a fitted twin knows of this chip would be mapped twice.
+    beforehand is learned in a twin of the chip as designed; what a fitted one knows of this chip would be mapped twice.
     """
 
     name: ClassVar[str] = "l2ight"
