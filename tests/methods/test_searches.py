@@ -65,13 +65,14 @@ def test_the_error_of_greedy_boolean_learning_only_falls_and_ends_no_worse_than_
         return float(nn.functional.mse_loss(nodes @ bits[:, None], target))
 
     assert errors[-1] == pytest.approx(error(controls))
+    found = errors[-1] * (1 - 1e-12)  # the same sum in another order, on another processor, differs by rounding
     # no single mirror improves it
     for k in range(MIRRORS):
         flipped = controls.clone()
         flipped[k] = 1 - flipped[k]
-        assert error(flipped) >= errors[-1]
+        assert error(flipped) >= found
     rounded = torch.linalg.lstsq(nodes, target).solution.flatten().clamp(0, 1).round()
-    assert errors[-1] <= error(rounded)
+    assert found <= error(rounded)
     # the best of all 1024 is not far: a minimum of single flips is what was promised
     best = min(error(torch.tensor(bits, dtype=torch.float64)) for bits in product((0.0, 1.0), repeat=MIRRORS))
     assert errors[-1] <= 1.5 * best
