@@ -36,7 +36,7 @@ class Row:
     Attributes:
         bench: Name of the bench file.
         recipe: Of that file.
-        methods: The physics' own, by which it is trained.
+        methods: By which it is trained; most of them take the gradient from the physics.
         twin: Whether the recipe has a twin of the design, so that training through twins can be compared.
     """
 

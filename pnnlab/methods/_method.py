@@ -54,6 +54,8 @@ class TrainingMethod(ABC):
     Options: ClassVar[type[MethodOptions]] = MethodOptions
     needs_twin: ClassVar[bool]
     """Whether each layer must have a digital twin."""
+    twin_as_designed: ClassVar[bool] = False
+    """Whether its twin must be the design, not fitted to the device, because the method itself finds the difference."""
     needs: ClassVar[frozenset[Capability]] = frozenset()
     """What the physics of every system must allow."""
 

@@ -102,13 +102,14 @@ class L2ight(TrainingMethod):
     """Three stages: the chip is calibrated, matrices are mapped onto it, and their singular values go on learning.
 
     What the chip measures is the gradient of a part of its controls, once that has been mapped. What is learned
-    beforehand is learned in a twin of the chip as designed; what a fitted one knows of this chip would be mapped twice.
+    beforehand is learned in a twin of the chip as designed: what a fitted one knows of this chip would be mapped twice.
     """
 
     name: ClassVar[str] = "l2ight"
     summary: ClassVar[str] = "bases of meshes by zeroth order, then singular values by measured gradients (Gu 2021)"
     Options: ClassVar[type[MethodOptions]] = L2ightOptions
     needs_twin: ClassVar[bool] = True
+    twin_as_designed: ClassVar[bool] = True
     needs: ClassVar[frozenset[Capability]] = frozenset(
         {Capability.BIDIRECTIONAL, Capability.FACTORED, Capability.FIELD_OUTPUT, Capability.RECIPROCAL}
     )

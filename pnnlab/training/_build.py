@@ -18,8 +18,8 @@ from pnnlab.training._watch import FidelityWatch, Tell, Watch
 from pnnlab.twins import DigitalTwin, FitReport, ShotSet, fit, make_twin
 
 __all__ = [
-    "Scale", "build_method", "build_model", "build_twins", "build_watches", "fit_twins", "record_training_shots",
-    "uses_twins",
+    "Scale", "build_method", "build_model", "build_twins", "build_watches", "fit_twins", "fits_twins",
+    "record_training_shots",
 ]  # fmt: skip
 
 
@@ -48,13 +48,15 @@ def build_method(recipe: Recipe) -> TrainingMethod:
     return make_method(recipe.method, recipe.method_options.get(recipe.method))
 
 
-def uses_twins(recipe: Recipe) -> bool:
-    """Return whether training by a recipe looks at its twins at all; without that no shot is spent on fitting them.
+def fits_twins(recipe: Recipe) -> bool:
+    """Return whether training by a recipe fits its twins first: it says how, and something looks at fitted twins.
 
     Raises:
         RunError: The method's options do not fit it.
     """
     method = build_method(recipe)
+    if recipe.fit is None or method.twin_as_designed:
+        return False
     return method.wants_twin(method.options) or recipe.fidelity is not None or recipe.drift is not None
 
 

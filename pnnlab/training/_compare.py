@@ -18,7 +18,7 @@ from pnnlab.devices import SimulatedClock
 from pnnlab.errors import CapabilityError, PnnlabError, RunError
 from pnnlab.methods import find_method
 from pnnlab.runs import JsonValue, Run, list_runs, write_atomically
-from pnnlab.training._build import uses_twins
+from pnnlab.training._build import fits_twins
 from pnnlab.training._experiment import Outcome, Watcher, build, read_recipe, resume_training, train
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._trainer import Trainer, evaluate
@@ -263,7 +263,7 @@ def _steps_within(bench: Bench, recipe: Recipe, points: int) -> int:
             f"method {recipe.method!r}: one step takes {first} and a validation {look} shots, the budget is {most}; "
             f"give it more shots, a smaller `batch`, or options that cost less (`pnnlab methods {recipe.method}`)"
         )
-    fitting = recipe.fit.shots if recipe.fit is not None and uses_twins(recipe) else 0
+    fitting = recipe.fit.shots if recipe.fit is not None and fits_twins(recipe) else 0
     shots, time_s = recipe.budget_shots, recipe.budget_time_s
     if step == 0 or (shots is None and time_s is None):
         return recipe.epochs * trainer.steps_per_epoch

@@ -19,8 +19,8 @@ from pnnlab.training._build import (
     build_twins,
     build_watches,
     fit_twins,
+    fits_twins,
     record_training_shots,
-    uses_twins,
 )
 from pnnlab.training._calibrations import keep_calibrations, kept_calibrations
 from pnnlab.training._recipe import Recipe
@@ -197,7 +197,7 @@ def _execute(run: Run, bench: Bench, recipe: Recipe, watcher: Watcher, *, resumi
         reports: dict[str, FitReport] = {}
         if checkpoint is None:
             run.truncate_after(0)
-            model, method, task, reports = _prepare(run, bench, recipe, watcher, fitting=uses_twins(recipe))
+            model, method, task, reports = _prepare(run, bench, recipe, watcher, fitting=fits_twins(recipe))
         else:
             model, method, task, twins = build(bench, recipe)
             load_twins(run, twins)

@@ -233,3 +233,9 @@ def test_twins_that_nothing_looks_at_cost_no_shots(
     changes = {"method": method, "epochs": 1, "max_steps": 1, "fidelity": watch}
     outcome = train(SMALL, "fitted", changes=changes, root=tmp_path)
     assert bool(outcome.fits) is fitted
+
+
+def test_a_method_that_finds_the_difference_itself_keeps_the_twin_of_the_design(tmp_path: Path) -> None:
+    bench = Path(__file__).parents[2] / "scripts" / "benches" / "factored_mesh.yaml"
+    outcome = train(bench, "fitted", changes={"method": "l2ight", "max_steps": 1}, root=tmp_path)
+    assert not outcome.fits
