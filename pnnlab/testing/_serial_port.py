@@ -68,8 +68,9 @@ class TerminalInstrument(WireInstrument):
         ours, theirs = os.openpty()
         tty.setraw(theirs)
         os.set_blocking(ours, False)
-        self._link.unlink(missing_ok=True)
-        self._link.symlink_to(os.ttyname(theirs))
+        fresh = self._link.with_suffix(".fresh")
+        fresh.symlink_to(os.ttyname(theirs))
+        fresh.replace(self._link)  # at once: there is no moment without a port
         os.close(theirs)  # held by nobody: so it is seen when somebody opens it
         return ours
 
@@ -77,9 +78,10 @@ class TerminalInstrument(WireInstrument):
         while not self._ended.is_set():
             with suppress(DropError):
                 self._serve_port(ours)
-            os.close(ours)  # whoever has the port open finds it gone
+            gone = ours
             if not self._ended.is_set():
-                ours = self._new_port()
+                ours = self._new_port()  # there before the other is gone: a client that finds it gone opens it again
+            os.close(gone)
 
     def _serve_port(self, ours: int) -> None:
         self._connected, kept = False, bytearray()

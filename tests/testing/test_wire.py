@@ -141,6 +141,14 @@ def test_an_ended_connection_is_gone_and_another_one_works(fake: WireInstrument,
         assert ask(port, b"C?\r") == b"2 C?\r\n"
 
 
+def test_a_port_is_there_again_as_soon_as_it_is_seen_gone(counter: Counter) -> None:
+    with SerialInstrument(counter) as fake:
+        for k in range(20):
+            with connect(fake) as port, fake.misbehaving(drop=True), pytest.raises(OSError):
+                ask(port, b"A?\n")
+            assert len(fake.heard) == k + 1
+
+
 def test_a_client_too_many_is_turned_away(counter: Counter) -> None:
     with TcpInstrument(counter, clients=1) as fake, connect(fake) as first:
         assert first.write(b"A?\n") and first.read_until(b"\n") == b"1 A?\n"
