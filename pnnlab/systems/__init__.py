@@ -10,12 +10,13 @@ from pnnlab.systems._capability import Capability
 from pnnlab.systems._coupled_nodes import CoupledNodes, CoupledNodesConfig
 from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
-from pnnlab.systems._diffractive import DiffractiveConfig, DiffractiveSystem, MaskReading
+from pnnlab.systems._diffractive import DiffractiveConfig, DiffractiveSystem
 from pnnlab.systems._echo_system import EchoConfig, EchoSystem
 from pnnlab.systems._hopfield import Hopfield, HopfieldConfig
 from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
 from pnnlab.systems._oscillators import Oscillators, OscillatorsConfig
+from pnnlab.systems._phase_masks import MaskReading, PhaseMasks
 from pnnlab.systems._port_system import PortSystem, PortSystemConfig
 from pnnlab.systems._probes import (
     CarriesFields,
@@ -85,6 +86,7 @@ __all__ = [
     "Oscillators",
     "OscillatorsConfig",
     "PendingShots",
+    "PhaseMasks",
     "PortSystem",
     "PortSystemConfig",
     "PulsedArray",

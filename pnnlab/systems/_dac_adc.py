@@ -98,7 +98,7 @@ class DacAdc(System):
         self._check_channels()
         self._map_channels()
         dac, waveform = self._dac, config.mode == "waveform"
-        self._timing = self._calibrated(
+        self._timing = self.calibrated_timing(
             "dac", settle_s=0.0 if waveform else dac.settle_s + config.settle_s, latency_s=dac.latency_s,
             devices=("dac", "adc"), conditions={"mode": self.mode},
         )  # fmt: skip

@@ -1,273 +1,49 @@
-"""Phase masks one behind the other, whose fields are read by interference with a stepped reference wave."""
+"""Phase masks between converters: every pixel of a source and of a mask is a voltage, every detector a reading."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, Self, TypeVar, cast
+from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from pnnlab.devices import Device
-from pnnlab.errors import CapabilityError, SetpointError
 from pnnlab.quantities import Volts
-from pnnlab.systems._array import A, constant_like
-from pnnlab.systems._capability import Capability
-from pnnlab.systems._port_system import PortSystem, PortSystemConfig
-from pnnlab.systems._probes import FieldReading, Side
-from pnnlab.systems._shots import FloatArray
-from pnnlab.systems._system import ControlRange, Facilities
+from pnnlab.systems._converters import CONVERTER_ROLES, Converters, ConvertersConfig
+from pnnlab.systems._phase_masks import MasksConfig, PhaseMasks
 
-__all__ = ["DiffractiveConfig", "DiffractiveSystem", "MaskReading"]
-
-ComplexArray = npt.NDArray[np.complexfloating]
-
-AnyArray = TypeVar("AnyArray", bound=npt.NDArray[np.inexact])
-
-_STEPS: Final = 4
-"""Phases of the reference wave, a quarter turn apart (Bruning et al. 1974, Appl. Opt. 13, 2693)."""
+__all__ = ["DiffractiveConfig", "DiffractiveSystem"]
 
 
-class DiffractiveConfig(PortSystemConfig):
+class DiffractiveConfig(MasksConfig, ConvertersConfig):
     """A system of the kind `diffractive` in the bench file.
 
     Attributes:
-        pixels: Rows and columns of each plane.
-        masks: Number of masks.
-        references: So many rows of the source, the last ones, get no input but constant light as of an input at 1, so
-            that intensities depend on the inputs' signs and sizes, and not on their proportions alone.
-        backward: Whether the output side has a source too, and the input side a camera.
-        taps: Whether cameras see both sides of every mask.
-        mirror_symmetric: Whether the set-up is built as its own mirror image: equal spaces at equal distance from the
-            ends, planes aligned.
         amplitude_v: Voltage of a source's pixel at unit amplitude.
         turn_v: Voltage at which a mask's pixel, or the reference, shifts by a turn.
         reference_v: Voltage at which the reference wave has its full amplitude.
-        reference_amplitude: That amplitude, on each camera.
-        camera_v: Reading of the cameras at unit intensity.
+        camera_v: Reading of the detectors at unit intensity.
     """
 
     kind: Literal["diffractive"] = "diffractive"
-    pixels: tuple[int, int]
-    masks: int = Field(gt=0)
-    references: int = Field(default=0, ge=0)
-    backward: bool = True
-    taps: bool = True
-    mirror_symmetric: bool = True
     amplitude_v: Volts = Field(default=1.0, gt=0)
     turn_v: Volts = Field(default=2.0, gt=0)
     reference_v: Volts = Field(default=1.0, gt=0)
-    reference_amplitude: float = Field(default=1.0, gt=0)
     camera_v: Volts = Field(default=0.5, gt=0)
 
-    @model_validator(mode="after")
-    def _check_rows(self) -> Self:
-        if self.references >= self.pixels[0]:
-            raise ValueError(f"references take {self.references} rows of {self.pixels[0]}, none is left for inputs")
-        return self
 
+class DiffractiveSystem(PhaseMasks):
+    """Modulators and phase shifters on channels of a DAC, photodiodes on channels of an ADC.
 
-@dataclass(frozen=True, slots=True)
-class MaskReading(FieldReading):
-    """Fields on both sides of the masks.
-
-    Attributes:
-        out: See `FieldReading`.
-        inside: On the input sides of the masks, mask by mask, shape `(batch, n_controls)`.
-        behind: On their output sides, same shape.
-    """
-
-    behind: ComplexArray | None = None
-
-
-class DiffractiveSystem(PortSystem):
-    """One shot: an image of real amplitudes passes all masks, and the camera reads intensities.
-
-    Controls are the phases of all masks in turns, mask by mask. Fields take four shots more, in which the reference
-    wave is stepped by quarter turns: `u = [I(0) - I(1/2) + i I(1/4) - i I(3/4)] / 4 r`. All cameras are read at once.
-    The channels are in the order that `pnnlab_drivers.sim.diffractive_table` has.
+    The channels are values and readings of `PhaseMasks`, in their order.
     """
 
     Config = DiffractiveConfig
-    control_range = ControlRange.PERIODIC
+    roles: ClassVar[Mapping[str, type]] = CONVERTER_ROLES
     config: DiffractiveConfig
 
-    def __init__(
-        self, name: str, config: DiffractiveConfig, devices: Mapping[str, Device], facilities: Facilities
-    ) -> None:  # fmt: skip
-        super().__init__(name, config, devices, facilities)
-        n, sources = self.n_ports, 2 + 2 * config.backward
-        self._n_outputs = n * (sources + config.masks) + 2
-        self._check_channels(self._n_outputs, n * (1 + config.backward + 2 * config.taps * config.masks))
-        channels = np.arange(self._n_outputs)
-        self._sources = {Side.IN: 0, Side.OUT: 2 * n}
-        self._masks = slice(n * sources, n * (sources + config.masks))
-        # which input and which mask pixel each channel carries, and whether it carries one
-        self._is_input = (channels < self.n_in).astype(np.float64)
-        self._input_columns = np.where(channels < self.n_in, channels, 0)
-        self._is_reference = ((channels >= self.n_in) & (channels < n)).astype(np.float64)
-        is_mask = (channels >= self._masks.start) & (channels < self._masks.stop)
-        self._is_mask = is_mask.astype(np.float64)
-        self._mask_columns = np.where(is_mask, channels - self._masks.start, 0)
-
-    # What it is
-
-    @property
-    def n_ports(self) -> int:
-        """See `CarriesFields.n_ports`: pixels of a plane."""
-        return math.prod(self.config.pixels)
-
-    @property
-    def n_in(self) -> int:
-        """See `System.n_in`."""
-        return math.prod(self.input_shape)
-
-    @property
-    def n_out(self) -> int:
-        """See `System.n_out`."""
-        return self.n_ports
-
-    @property
-    def n_controls(self) -> int:
-        """See `System.n_controls`."""
-        return self.n_ports * self.config.masks
-
-    @property
-    def input_range(self) -> tuple[float, float]:
-        """See `System.input_range`."""
-        return -1.0, 1.0
-
-    @property
-    def input_shape(self) -> tuple[int, int]:
-        """Return rows and columns of the inputs."""
-        return self.config.pixels[0] - self.config.references, self.config.pixels[1]
-
-    @property
-    def output_shape(self) -> tuple[int, ...]:
-        """See `System.output_shape`."""
-        return self.config.pixels
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """See `System.capabilities`: glass and air are reciprocal; the rest is a matter of sources and cameras."""
-        config = self.config
-        has = {
-            Capability.FIELD_OUTPUT: True,
-            Capability.PHASE_CONTROLS: True,
-            Capability.BIDIRECTIONAL: config.backward,
-            Capability.RECIPROCAL: config.backward,
-            Capability.LOCAL_STATE: config.taps,
-            Capability.MIRROR_SYMMETRIC: config.mirror_symmetric,
-        }
-        return frozenset(capability for capability, there in has.items() if there)
-
-    # Walking down and up
-
-    def encode(self, x: A, theta: A) -> tuple[A, ...]:
-        """See `PortSystem.encode`."""
-        config = self.config
-        amplitude = config.amplitude_v / config.unit_v
-        lit = x[..., self._input_columns] * constant_like(self._is_input * amplitude, x)
-        if config.references:
-            lit = lit + constant_like(self._is_reference * amplitude, x)
-        shifted = (theta % 1)[..., self._mask_columns]
-        drive: A = lit + shifted * constant_like(self._is_mask * (config.turn_v / config.unit_v), x)
-        return (drive,)
-
-    def outputs(self, reading: A) -> A:
-        """See `PortSystem.outputs`: intensities at the camera."""
-        seen: A = reading[..., : self.n_ports] / self.config.camera_v
-        return seen
-
-    # Fields
-
-    def send(self, field: ComplexArray, theta: FloatArray, *, side: Side = Side.IN) -> MaskReading:
-        """See `CarriesFields.send`; four shots a row.
-
-        Raises:
-            CapabilityError: Nothing can be sent in at the outputs.
-            SetpointError: A quadrature is above 1, or the shape is wrong; nothing was sent.
-        """
-        if side is Side.OUT and not self.config.backward:
-            raise CapabilityError(
-                f"{self.name}: light is to be sent in at its output side, where there is no source; give it one "
-                "(`backward: true`)"
-            )
-        field = np.asarray(field)
-        largest = max(float(np.abs(field.real).max()), float(np.abs(field.imag).max())) if field.size else 0.0
-        if field.ndim != 2 or field.shape[1] != self.n_ports or not largest <= 1 + 1e-6:
-            raise SetpointError(
-                f"{self.name}: fields of shape {field.shape} with quadratures up to {largest:g} are to be sent in, "
-                f"expected is (batch, {self.n_ports}) and up to 1, the largest that a source makes; nothing was sent"
-            )
-        dark = np.zeros((len(field), self.n_in), self.dtype)
-        drive = self.encode(dark, np.asarray(theta, self.dtype))[0]
-        drive[:, : self.n_ports] = 0  # constant light, too
-        first = self._sources[side]
-        parts = np.concatenate([field.real, field.imag], -1) * (self.config.amplitude_v / self.config.unit_v)
-        drive[:, first : first + 2 * self.n_ports] = parts
-        return self._told(self.probe(self._stepped(drive)), side)
-
-    def look(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, MaskReading]:
-        """Measure a forward pass and all its fields; five shots a sample.
-
-        Args:
-            x: As in `System.measure`.
-            theta: As in `System.measure`.
-
-        Returns:
-            Outputs, shape `(batch, n_out)`, read with the reference dark as in `measure`; and the fields.
-        """
-        x, theta = np.asarray(x, self.dtype), np.asarray(theta, self.dtype)
-        self._check(x, theta)
-        drive = self.encode(x, theta)[0]
-        reading = self.probe(np.concatenate([drive, self._stepped(drive)]))
-        return self.outputs(reading[: len(x)]), self._told(reading[len(x) :], Side.IN)
-
-    def mirrored(self, values: AnyArray) -> AnyArray:
-        """Return controls, or what was read next to each, of the mirror image: masks in the opposite order."""
-        turned = values.reshape(*values.shape[:-1], self.config.masks, -1)[..., ::-1, :]
-        return cast(AnyArray, turned.reshape(values.shape))
-
-    def entering(self, x: FloatArray) -> ComplexArray:
-        """Return the fields that inputs are, shape `(batch, n_ports)`, in the unit of `send`."""
-        constant = np.ones((len(x), self.n_ports - self.n_in), x.dtype)
-        entering: ComplexArray = np.concatenate([x, constant], -1) + 0j
-        return entering
-
-    def error_field(self, out: ComplexArray, grad_y: FloatArray) -> ComplexArray:
-        """Return δ of `dL = 2 Re(δ · du)` at the camera, shape `(batch, n_ports)`.
-
-        Args:
-            out: The fields u there, shape `(batch, n_ports)`.
-            grad_y: Derivative of the loss L by the outputs `|u|²`, shape `(batch, n_out)`.
-        """
-        error: ComplexArray = grad_y * out.conj()
-        return error
-
-    def input_gradient(self, back: ComplexArray) -> FloatArray:
-        """Return the derivative of the loss by the inputs, shape `(batch, n_in)`, of δ as it comes back to them."""
-        slopes: FloatArray = 2 * back[:, : self.n_in].real
-        return slopes
-
-    def _stepped(self, drive: FloatArray) -> FloatArray:
-        """Return drives with the reference wave at each of its phases, shape `(4 batch, n_outputs)`."""
-        config = self.config
-        steps = np.repeat(drive[None], _STEPS, 0)
-        steps[:, :, -2] = config.reference_v / config.unit_v
-        steps[:, :, -1] = (config.turn_v / config.unit_v * np.arange(_STEPS) / _STEPS)[:, None]
-        flat: FloatArray = steps.reshape(-1, drive.shape[1])
-        return flat
-
-    def _told(self, reading: FloatArray, side: Side) -> MaskReading:
-        """Return the fields of readings at all phases of the reference, for light from a side."""
-        config, n = self.config, self.n_ports
-        steps = reading.reshape(_STEPS, -1, reading.shape[-1])
-        around = (steps[0] - steps[2]) + 1j * (steps[1] - steps[3])
-        field = around / (4 * config.reference_amplitude * config.camera_v)
-        out = field[:, :n] if side is Side.IN else field[:, n : 2 * n]
-        if not config.taps:
-            return MaskReading(out)
-        before, behind = np.split(field[:, -2 * self.n_controls :], 2, -1)
-        return MaskReading(out, before, behind)
+    def _make_link(self) -> Converters:
+        config, n = self.config, self.config.n_pixels
+        unit_v = np.full(config.n_values, config.turn_v)
+        unit_v[: 2 * n * config.n_sides] = config.amplitude_v
+        unit_v[-2] = config.reference_v
+        ports = config.n_values, n * config.n_planes
+        return Converters(self, config, unit_v=unit_v, reading_v=config.camera_v, ports=ports)

@@ -163,7 +163,7 @@ class ResistorNetworkSystem(PortSystem):
     @cached_property
     def _of_inputs(self) -> tuple[Ints, FloatArray]:
         """Return which input each channel shows, and with which sign, 0 for those that show none."""
-        n, n_dac = self.n_in, self._dac.n_outputs
+        n, n_dac = self.n_in, self._link.n_values
         columns, signs = np.zeros(n_dac, np.int64), np.zeros(n_dac)
         columns[:n], signs[:n] = np.arange(n), 1.0
         if self.config.mirrored:
@@ -173,7 +173,7 @@ class ResistorNetworkSystem(PortSystem):
     @cached_property
     def _of_controls(self) -> tuple[Ints, npt.NDArray[np.bool_]]:
         """Return which control each channel shows, and which channels show one."""
-        columns, first = np.zeros(self._dac.n_outputs, np.int64), self.config.held
+        columns, first = np.zeros(self._link.n_values, np.int64), self.config.held
         columns[first : first + self.n_controls] = np.arange(self.n_controls)
         shows = np.zeros(len(columns), bool)
         shows[first : first + self.n_controls] = True

@@ -136,7 +136,7 @@ class SlmCamera(System):
 
     def _find_timing(self) -> Timing:
         slm = self._slm
-        return self._calibrated(
+        return self.calibrated_timing(
             "slm", settle_s=slm.settle_s, latency_s=slm.latency_s, devices=("slm", "camera"),
             conditions={"mode": self.mode},
         )  # fmt: skip

@@ -303,7 +303,7 @@ class System(ABC):
             What was wrong with readings that were not put.
         """
 
-    def _calibrated(
+    def calibrated_timing(
         self, actuator: str, *, settle_s: float, latency_s: tuple[float, float], devices: Sequence[str],
         conditions: Mapping[str, str],
     ) -> Timing:  # fmt: skip

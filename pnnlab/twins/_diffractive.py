@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pnnlab.errors import TwinError
 from pnnlab.physics import DiffractiveStack, intensity
-from pnnlab.quantities import FrozenModel, Metres, Volts
+from pnnlab.quantities import FrozenModel, Metres
 from pnnlab.twins._twin import DigitalTwin, Interface
 
 __all__ = ["DiffractiveTwin", "DiffractiveTwinConfig"]
@@ -24,8 +24,6 @@ class DiffractiveTwinConfig(FrozenModel):
         pitch_m: Pixel pitch.
         wavelength_m: Wavelength.
         distance_m: Length of each space.
-        amplitude_v: Voltage of a source's pixel at unit amplitude.
-        turn_v: Voltage at which a mask's pixel shifts by a turn.
     """
 
     kind: Literal["diffractive"] = "diffractive"
@@ -34,8 +32,6 @@ class DiffractiveTwinConfig(FrozenModel):
     pitch_m: Metres = Field(gt=0)
     wavelength_m: Metres = Field(gt=0)
     distance_m: Metres = Field(gt=0)
-    amplitude_v: Volts = Field(default=1.0, gt=0)
-    turn_v: Volts = Field(default=2.0, gt=0)
 
 
 class DiffractiveTwin(DigitalTwin):
@@ -43,26 +39,24 @@ class DiffractiveTwin(DigitalTwin):
 
     Args:
         config: The design.
-        interface: The system's shapes and units; the drive is the voltage of every channel.
+        interface: The system's shapes; the drive is that of `pnnlab.systems.PhaseMasks`.
         dtype: Floating type.
 
     Raises:
-        TwinError: The system has other channels, or its interface does not tell how a drive becomes volts.
+        TwinError: The system has other planes.
     """
 
     def __init__(
         self, config: DiffractiveTwinConfig, interface: Interface, *, dtype: torch.dtype = torch.float32
     ) -> None:  # fmt: skip
         super().__init__(interface)
-        self._to_setpoints, _ = interface.in_units("DiffractiveTwin", "a system of the kind diffractive")
-        self._config = config
-        n = math.prod(config.pixels)
-        (channels,) = interface.drive_shapes[0]
-        self._masks = slice(channels - 2 - config.masks * n, channels - 2)
+        self._n_masks, n = config.masks, math.prod(config.pixels)
+        (values,) = interface.drive_shapes[0]
+        self._masks = slice(values - 2 - config.masks * n, values - 2)
         if self._masks.start not in (2 * n, 4 * n):
             raise TwinError(
-                f"DiffractiveTwin: {config.masks} masks of {config.pixels} pixels do not fit the {channels} channels "
-                "of the system; make pixels and masks those of the system"
+                f"DiffractiveTwin: {config.masks} masks of {config.pixels} pixels do not fit the {values} values "
+                "of the system's drive; make pixels and masks those of the system"
             )
         self.stack = DiffractiveStack.free_space(
             config.pixels, config.masks, pitch_m=config.pitch_m, wavelength_m=config.wavelength_m,
@@ -75,10 +69,9 @@ class DiffractiveTwin(DigitalTwin):
     def forward(self, *drive: Tensor) -> Tensor:
         """See `DigitalTwin.forward`."""
         self.check(*drive)
-        config = self._config
-        volts = self._to_setpoints(*drive)[0][..., -1, :]
-        real, imaginary = (volts[..., : 2 * self.stack.n_pixels] / config.amplitude_v).chunk(2, -1)
-        turns = volts[..., self._masks].unflatten(-1, (config.masks, -1)) / config.turn_v
+        (values,) = drive
+        real, imaginary = values[..., : 2 * self.stack.n_pixels].chunk(2, -1)
+        turns = values[..., self._masks].unflatten(-1, (self._n_masks, -1))
         angle = 2 * math.pi * self.phase_gain * turns + self.phase_rad
         leaving = self.stack(torch.complex(real, imaginary), torch.polar(torch.ones_like(angle), angle)).leaving
         return self.gain * intensity(leaving)
