@@ -31,7 +31,7 @@ class Exposure:
     """What one frame integrated.
 
     Attributes:
-        number: Unique on the table and growing; `OpticalTable.deliveries` speaks of it.
+        number: Unique on the table and growing; `PanelTable.deliveries` speaks of it.
         camera: Whose frame it is.
         counter: What the camera's counter showed, modulo its modulus, whether it tells or not.
         start_s: When the sensor began to collect.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from pnnlab.devices import Trigger
 from pnnlab_drivers.sim._faults import Transport, TriggerLine
 from pnnlab_drivers.sim._frame_queue import ARRIVAL, FrameQueue
-from pnnlab_drivers.sim.optical_table import OpticalTable
+from pnnlab_drivers.sim._panel_table import PanelTable
 
 __all__ = ["FrameRun", "RunPlan"]
 
@@ -62,7 +62,7 @@ class FrameRun:
     """
 
     def __init__(
-        self, plan: RunPlan, table: OpticalTable, queue: FrameQueue, line: TriggerLine, transport: Transport
+        self, plan: RunPlan, table: PanelTable, queue: FrameQueue, line: TriggerLine, transport: Transport
     ) -> None:
         self.plan = plan
         self.running = False

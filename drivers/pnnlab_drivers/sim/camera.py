@@ -24,8 +24,7 @@ from pnnlab_drivers.sim._detector import Detector
 from pnnlab_drivers.sim._faults import CameraFaults, Transport, TriggerLine
 from pnnlab_drivers.sim._frame_queue import ARRIVAL, Arrivals, FrameQueue
 from pnnlab_drivers.sim._frame_run import FrameRun, RunPlan
-from pnnlab_drivers.sim._plant import plant_of
-from pnnlab_drivers.sim.optical_table import OpticalTable
+from pnnlab_drivers.sim._panel_table import table_of
 
 __all__ = ["SimCamera"]
 
@@ -38,7 +37,7 @@ class SimCameraOptions(DeviceOptions):
     """The options of the driver `sim-camera`.
 
     Attributes:
-        sensor: Pixels `[h, w]`; a multiple of the medium's outputs.
+        sensor: Pixels `[h, w]`; as many as the plant's light falls on.
         bit_depth: Bits of a count.
         quantised: Whether counts are whole numbers; off for tests of gradients.
         quantum_efficiency: Electrons per photon.
@@ -87,11 +86,11 @@ class SimCameraOptions(DeviceOptions):
 
 
 class SimCamera(Camera):
-    """A global-shutter sensor behind the medium of an `OpticalTable`.
+    """A global-shutter sensor behind the optics of a `PanelTable`.
 
     Counts follow the linear camera model, see `Detector`; the light is what the exposure integrated. What truly
-    happened to each frame, whatever the camera tells of it, is on the table's record (`OpticalTable.exposures`,
-    `OpticalTable.deliveries`).
+    happened to each frame, whatever the camera tells of it, is on the table's record (`PanelTable.exposures`,
+    `PanelTable.deliveries`).
     """
 
     Options: ClassVar[type[DeviceOptions]] = SimCameraOptions
@@ -193,7 +192,7 @@ class SimCamera(Camera):
 
     def _open(self) -> None:
         options = self.options
-        self._table = plant_of(self, OpticalTable)
+        self._table = table_of(self)
         self._exposure_s = options.exposure_s
         self._roi = RegionOfInterest(0, 0, *options.sensor)
         self._detector = Detector(

@@ -12,8 +12,7 @@ from pnnlab.devices import DeviceOptions, Identity, Limits, SettingValue, Spatia
 from pnnlab.errors import AcquisitionError
 from pnnlab.physics import PhaseModulator
 from pnnlab.quantities import Hertz, Metres, Radians, Seconds
-from pnnlab_drivers.sim._plant import plant_of
-from pnnlab_drivers.sim.optical_table import OpticalTable
+from pnnlab_drivers.sim._panel_table import table_of
 
 __all__ = ["SimSlm"]
 
@@ -71,7 +70,7 @@ class SimSlmOptions(DeviceOptions):
 
 
 class SimSlm(SpatialLightModulator):
-    """A reflective liquid-crystal panel in the beam of an `OpticalTable`.
+    """A reflective liquid-crystal panel in the beam of a `PanelTable`.
 
     It takes a pattern a frame period. Each appears after a latency, in the order in which they were handed over and a
     frame period apart at least; pulses mark when. The safe blank waits for nothing: it replaces what is left of a
@@ -135,7 +134,7 @@ class SimSlm(SpatialLightModulator):
         return {"level": Limits(0, top)}
 
     def _open(self) -> None:
-        self._table = plant_of(self, OpticalTable)
+        self._table = table_of(self)
         self._table.attach_panel(
             self._specimen(), levels=self.levels, pitch_m=self.pitch_m, settling_s=self.options.settling_s
         )

@@ -189,7 +189,7 @@ def test_a_sensor_that_does_not_fit_is_told() -> None:
 
 def test_a_device_on_a_foreign_plant_is_not_opened() -> None:
     camera = SimCamera("camera", clock=SimulatedClock(), plant=None)
-    with pytest.raises(DeviceError, match="needs a plant of the kind OpticalTable, found no plant"):
+    with pytest.raises(DeviceError, match="needs a plant of the kind PanelTable, found no plant"):
         camera.open()
     assert camera.state is State.CLOSED
 
