@@ -12,6 +12,7 @@ from pnnlab.systems._crossbar import CrossbarSystem, CrossbarSystemConfig
 from pnnlab.systems._dac_adc import DacAdc, DacAdcConfig
 from pnnlab.systems._diffractive import DiffractiveConfig, DiffractiveSystem
 from pnnlab.systems._echo_system import EchoConfig, EchoSystem
+from pnnlab.systems._free_space import FreeSpaceConfig, FreeSpaceSystem
 from pnnlab.systems._hopfield import Hopfield, HopfieldConfig
 from pnnlab.systems._mesh import MeshConfig, MeshSystem, OpticalPorts
 from pnnlab.systems._mode_network import ModeNetwork, ModeNetworkConfig
@@ -71,6 +72,8 @@ __all__ = [
     "Facilities",
     "FieldReading",
     "FloatArray",
+    "FreeSpaceConfig",
+    "FreeSpaceSystem",
     "Hopfield",
     "HopfieldConfig",
     "KerrModes",
@@ -125,6 +128,7 @@ _KINDS: Final[Mapping[str, type[System]]] = MappingProxyType(
         "dac-adc": DacAdc,
         "diffractive": DiffractiveSystem,
         "echo": EchoSystem,
+        "free-space": FreeSpaceSystem,
         "hopfield": Hopfield,
         "ising": AnnealedSpins,
         "kerr-modes": KerrModes,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["A", "constant_like"]
+__all__ = ["A", "arccos", "constant_like"]
 
 A = TypeVar("A", bound=Any)
 """A numpy array or a torch tensor; the same kind comes out as goes in."""
@@ -20,3 +20,10 @@ def constant_like(values: npt.NDArray[np.generic], like: A) -> A:
     new_tensor = getattr(like, "new_tensor", None)
     constant: Any = values.astype(like.dtype) if new_tensor is None else new_tensor(values)
     return cast(A, constant)
+
+
+def arccos(values: A) -> A:
+    """Return angles in rad from 0 to π, as the same kind of array."""
+    of_tensor = getattr(values, "arccos", None)
+    angles: Any = np.arccos(values) if of_tensor is None else of_tensor()
+    return cast(A, angles)

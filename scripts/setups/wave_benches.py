@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from pnnlab.devices import Device, SimulatedClock
 from pnnlab.methods import Setting, TrainingMethod
 from pnnlab.nn import PhysicalLayer
-from pnnlab.systems import DiffractiveSystem, EchoSystem, Facilities, System
+from pnnlab.systems import DiffractiveSystem, EchoSystem, Facilities, FreeSpaceSystem, System
 from pnnlab_drivers.sim.adc import SimAdc
 from pnnlab_drivers.sim.board import Board
+from pnnlab_drivers.sim.camera import SimCamera
 from pnnlab_drivers.sim.dac import SimDac
 from pnnlab_drivers.sim.diffractive_table import DiffractiveTable, DiffractiveTableOptions
+from pnnlab_drivers.sim.free_space_table import FreeSpaceTable, FreeSpaceTableOptions
 from pnnlab_drivers.sim.lattice_chip import LatticeChip, LatticeChipOptions
+from pnnlab_drivers.sim.slm import SimSlm
 
-__all__ = ["Gradients", "diffractive", "echo_lattice", "gradients"]
+__all__ = ["Gradients", "diffractive", "echo_lattice", "free_space", "gradients", "layout"]
 
 _CONVERTER: Mapping[str, Any] = {"quantised": False, "range_v": (-100.0, 100.0)}
 
@@ -43,6 +46,66 @@ def diffractive(
     wired = {"dac": "dac", "adc": "adc", "rate_hz": 10e3, "precision": "float64", **shared, **(wiring or {})}
     devices = _converters(board, clock, noise_rms_v)
     return DiffractiveSystem("masks", DiffractiveSystem.Config.model_validate(wired), devices, Facilities(clock))
+
+
+def layout(
+    pixels: tuple[int, int], masks: int, *, sides: int = 2, taps: bool = True, panel_block: int = 2,
+    sensor_block: int = 1,
+) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """Return where tiles are on a panel and planes on a sensor, side by side: sources, masks and reference in a row."""
+    height, width = pixels
+
+    def row(n: int, top: int, block: int, first: int = 0) -> list[tuple[int, int]]:
+        return [(top * height * block, (first + k) * width * block) for k in range(n)]
+
+    panel = {
+        "block": panel_block, "sources": row(sides, 0, panel_block), "masks": row(masks, 1, panel_block),
+        "reference": row(1, 0, panel_block, sides)[0],
+    }  # fmt: skip
+    sensor: dict[str, Any] = {"block": sensor_block, "leaving": row(sides, 0, sensor_block)}
+    if taps:
+        sensor |= {"before": row(masks, 1, sensor_block), "behind": row(masks, 2, sensor_block)}
+    return panel, sensor
+
+
+def free_space(
+    pixels: tuple[int, int] = (8, 8), masks: int = 4, *, seed: int = 0, slm: Mapping[str, Any] | None = None,
+    camera: Mapping[str, Any] | None = None, wiring: Mapping[str, Any] | None = None, **options: Any,
+) -> FreeSpaceSystem:  # fmt: skip
+    """Return phase masks on a panel before a camera, on a simulated bench; exact unless told otherwise.
+
+    Args:
+        pixels: Rows and columns of each plane.
+        masks: Number of masks.
+        seed: Of the specimen.
+        slm: Options of `SimSlm`.
+        camera: Options of `SimCamera`.
+        wiring: Of the system's configuration.
+        options: Of `FreeSpaceTable`; `backward` and `taps` are those of the wiring, too.
+    """
+    clock, taps, sides = SimulatedClock(), options.get("taps", True), 1 + options.get("backward", True)
+    panel, sensor = layout(pixels, masks, sides=sides, taps=taps)
+    places: dict[str, Any] = {"pixels": pixels, "masks": masks, "panel": panel, "sensor": sensor}
+    chosen: dict[str, Any] = {"precision": "float64", "photons_per_pixel_s": 1e5, **places, **options}
+    table = FreeSpaceTable("table", FreeSpaceTableOptions.model_validate(chosen), clock=clock, seed=seed)
+    rows, columns = max(masks, sides + 1), (3 if taps else 1)
+    shown = {"shape": (4 * pixels[0], 2 * rows * pixels[1]), "pitch_m": 20e-6, "settling_s": 0.0, "quantised": False}
+    seen = {
+        "sensor": (columns * pixels[0], rows * pixels[1]), "bit_depth": 16, "quantised": False, "noise": 0.0,
+        "gain_counts_per_electron": 1.0, "quantum_efficiency": 1.0,
+    }  # fmt: skip
+    devices: dict[str, Device] = {
+        "slm": SimSlm("slm", SimSlm.Options.model_validate({**shown, **(slm or {})}), clock=clock, plant=table).open(),
+        "camera": SimCamera(
+            "camera", SimCamera.Options.model_validate({**seen, **(camera or {})}), clock=clock, plant=table
+        ).open(),
+    }  # fmt: skip
+    # 1e5 photons per s for 1 ms, each a count
+    wired: dict[str, Any] = {
+        "slm": "slm", "camera": "camera", "exposure_s": 1e-3, "unit_counts": 100, "precision": "float64", **places,
+        **{key: options[key] for key in ("backward", "taps") if key in options}, **(wiring or {}),
+    }  # fmt: skip
+    return FreeSpaceSystem("masks", FreeSpaceSystem.Config.model_validate(wired), devices, Facilities(clock))
 
 
 def echo_lattice(

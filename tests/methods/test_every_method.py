@@ -23,6 +23,7 @@ PHYSICAL = [
         "small_diffractive",
         "small_echo",
         "small_factored",
+        "small_free_space",
         "small_kerr_modes",
         "small_mesh",
         "small_nodes",
