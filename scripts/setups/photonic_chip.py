@@ -6,28 +6,37 @@ rectangular mesh, an activation that modulates light by its own power (Williamso
 α = 0.1, g = 0.05 π, φ_b = π), another mesh, the activation, a third mesh. The powers at 64 ports, divided by their
 Euclidean norm, are read; those of the first ten ports are the classes. A chip deviates from the model by errors of its
 beam splitters and phase shifters. Behind the first two meshes the fields can be read.
+
+Shifters lie as in that code: a phase γ on every guide, and then in each interferometer the left coupler, ±θ/2 on its
+two arms, the right coupler, φ on the upper guide.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
+from scipy.sparse import csc_array
+from scipy.sparse.linalg import spsolve
 from torch import Tensor, nn
 
 from pnnlab.devices import SimulatedClock
 from pnnlab.methods import TrainingMethod, physical_layers
 from pnnlab.nn import PhysicalLayer, interface_of
-from pnnlab.physics import InterferometerMesh
+from pnnlab.physics import InterferometerMesh, register_quantity
 from pnnlab.systems import ControlRange
 from pnnlab.training import Recipe, Task, Trainer, deploy
 from pnnlab.twins import Interface, StagedTwin
 from scripts.setups._function import FunctionSystem
 from scripts.setups._lab import Lab
 
-__all__ = ["N_MESHES", "PORTS", "ChipTwin", "Errors", "accuracies", "chip", "read_errors", "start_phases"]
+__all__ = [
+    "N_MESHES", "PORTS", "ChipTwin", "Errors", "PushPullMesh", "accuracies", "chip", "read_errors", "read_phases",
+    "start_phases",
+]  # fmt: skip
 
 PORTS: Final = 64
 N_MESHES: Final = 3
@@ -73,13 +82,100 @@ def read_errors(folder: Path, *, splitters: bool, shifters: bool) -> Errors:
     )
 
 
+def read_phases(file: Path) -> Tensor:
+    """Return phases in turns, shape `(3, n_phases)`, of a file of weights of the source's code (`train.pth`)."""
+    tables = torch.load(file, map_location="cpu", weights_only=True)
+    scatter = InterferometerMesh(PORTS).scatter
+    rows = [
+        torch.cat(
+            [
+                scatter(tables[f"RM_block{k}.theta"]),
+                scatter(tables[f"RM_block{k}.phi"]),
+                tables[f"RM_block{k}.gamma"][0],
+            ]
+        )
+        for k in range(N_MESHES)
+    ]
+    return torch.stack(rows).float() / (2 * math.pi)
+
+
+class PushPullMesh(nn.Module):
+    """A rectangular mesh with shifters as in the source's code, see above.
+
+    A phase that two guides have in common passes an interferometer, so each θ, φ and γ is as good as other phases of a
+    mesh whose θ and φ are on the upper arm and before the left coupler; what turns the ones into the others is linear,
+    but for a quarter turn of light on the outermost guides, in columns that have no interferometer there.
+
+    Args:
+        left_imbalance: As in `InterferometerMesh`.
+        right_imbalance: The same.
+        error_rad: Added to each phase, shape `(n_phases,)`: every θ, every φ, then the γ.
+
+    Without arguments it is perfect.
+    """
+
+    turning: Tensor
+    constant_rad: Tensor
+    error_rad: Tensor
+
+    def __init__(
+        self,
+        left_imbalance: Tensor | float = 0.0,
+        right_imbalance: Tensor | float = 0.0,
+        error_rad: Tensor | float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.mesh = InterferometerMesh(PORTS, left_imbalance=left_imbalance, right_imbalance=right_imbalance)
+        register_quantity(self, "error_rad", error_rad, shape=(self.mesh.n_phases,))
+        turning, constant_rad = _turning()
+        self.register_buffer("turning", turning)
+        self.register_buffer("constant_rad", constant_rad)
+
+    def forward(self, field: Tensor, phases: Tensor) -> Tensor:
+        """Return the fields that come out, shape `(..., n)`, of phases in rad, shape `(n_phases,)`."""
+        out: Tensor = self.mesh(field, self.single_sided(phases + self.error_rad))
+        return out
+
+    def single_sided(self, phases: Tensor) -> Tensor:
+        """Return the phases of `mesh` that do the same."""
+        turned: Tensor = torch.sparse.mm(self.turning, phases[:, None])[:, 0] + self.constant_rad
+        return turned
+
+    def two_sided(self, phases: Tensor) -> Tensor:
+        """Return the phases with which it does what `mesh` does with these, shape `(n_phases,)`."""
+        turning = self.turning.coalesce()
+        matrix = csc_array((turning.values().numpy(), turning.indices().numpy()), dtype=np.float64)
+        return torch.from_numpy(spsolve(matrix, (phases - self.constant_rad).double().numpy()))
+
+
+@cache
+def _turning() -> tuple[Tensor, Tensor]:
+    """Return what turns phases as in the source into those of a mesh: a sparse matrix, and what is added, in rad."""
+    mesh = InterferometerMesh(PORTS)
+    n, n_phases = mesh.n_mzis, mesh.n_phases
+    unit = torch.eye(n_phases, n_phases + 1)  # the last column is for what is added
+    turned = torch.zeros_like(unit)
+    turned[:n] = unit[:n]
+    carried = unit[2 * n :].clone()  # the phase that light on each guide still lacks
+    column = 0
+    for k, (at, upper) in enumerate(mesh.places):
+        if at != column and at % 2:
+            carried[0, -1] -= math.pi / 2
+            carried[-1, -1] -= math.pi / 2
+        column = at
+        turned[n + k] = carried[upper] - carried[upper + 1]
+        common = carried[upper + 1] - unit[k] / 2
+        carried[upper], carried[upper + 1] = common + unit[n + k], common
+    turned[2 * n :] = carried
+    return turned[:, :-1].to_sparse(), turned[:, -1]
+
+
 def meshes(errors: Errors) -> nn.ModuleList:
     """Return the three meshes with their errors."""
     nothing = torch.zeros(PORTS)
     return nn.ModuleList(
-        InterferometerMesh(
-            PORTS, left_imbalance=errors.left[k], right_imbalance=errors.right[k],
-            phase_error_rad=torch.cat([errors.theta_rad[k], errors.phi_rad[k], nothing]),
+        PushPullMesh(
+            errors.left[k], errors.right[k], torch.cat([errors.theta_rad[k], errors.phi_rad[k], nothing])
         )
         for k in range(N_MESHES)
     )  # fmt: skip
@@ -185,12 +281,11 @@ class FirstTen(nn.Module):
 
 def start_phases(seed: int) -> Tensor:
     """Return phases in turns, shape `(3, n_phases)`, of unitary matrices drawn evenly (Haar's measure)."""
-    mesh, generator = InterferometerMesh(PORTS), torch.Generator().manual_seed(seed)
-    drawn = []
+    mesh, generator, drawn = PushPullMesh(), torch.Generator().manual_seed(seed), []
     for _ in range(N_MESHES):
         gauss = torch.randn(PORTS, PORTS, dtype=torch.complex128, generator=generator)
         q, r = torch.linalg.qr(gauss)
-        drawn.append(mesh.program(q * r.diagonal().sgn()))
+        drawn.append(mesh.two_sided(mesh.mesh.program(q * r.diagonal().sgn())))
     return torch.stack(drawn).float() / (2 * math.pi)
 
 
