@@ -5,6 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 os.environ["PYLON_CAMEMU"] = "2"
 """Cameras that pypylon emulates; it looks when it is loaded, by whichever test that is."""

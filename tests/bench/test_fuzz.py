@@ -17,7 +17,7 @@ PIECES = [
     "true", "1", "-1", "1e999", ".nan", "0x", "9" * 40, "é", "\x85", "\ufeff", "\u2028", "\\ud800", "\\x00", "5 V",
     "±", " to ", "%YAML 1.1\n", "? ", "|\n  ",
 ]  # fmt: skip
-SLOW = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+SHARED = [HealthCheck.function_scoped_fixture]
 
 
 def load(path: Path, raw: bytes) -> None:
@@ -36,13 +36,13 @@ def load(path: Path, raw: bytes) -> None:
         assert len(file.hash) == 64
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=200, suppress_health_check=SHARED)
 @given(raw=st.binary(max_size=200))
 def test_any_bytes(tmp_path: Path, raw: bytes) -> None:
     load(tmp_path / "bench.yaml", raw)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=200, suppress_health_check=SHARED)
 @given(text=st.lists(st.sampled_from(PIECES) | st.text(max_size=5), max_size=30).map("".join))
 @example("? {}\n")
 @example("a: !<tag:yaml.org,2002:int> x\n")
@@ -50,7 +50,7 @@ def test_any_text(tmp_path: Path, text: str) -> None:
     load(tmp_path / "bench.yaml", text.encode("utf-8", "replace"))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=300, suppress_health_check=SHARED)
 @given(seed=st.integers(0, 2**32), pieces=st.lists(st.sampled_from(PIECES), min_size=1, max_size=4))
 def test_a_good_file_with_random_changes(tmp_path: Path, seed: int, pieces: list[str]) -> None:
     generator, text = random.Random(seed), GOOD  # noqa: S311  # where to change a text is no secret
@@ -67,7 +67,7 @@ def values() -> st.SearchStrategy[object]:
     )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=300, suppress_health_check=SHARED)
 @given(value=values(), data=st.data())
 def test_a_good_file_with_any_value_anywhere(tmp_path: Path, value: object, data: st.DataObject) -> None:
     """Put a value in the place of another one, so that the models and not the parser must refuse it."""

@@ -68,7 +68,7 @@ def test_negatives_without_labels_are_made_of_two_samples() -> None:
 ranges = st.sampled_from([(-1.0, 1.0), (0.0, 1.0), (-math.inf, math.inf)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ranges, st.floats(0.05, 3), st.integers(1, 12), st.floats(1e-6, 1e6), st.integers(0, 10**6))
 def test_inputs_keep_their_direction_and_never_leave_the_range(
     span: tuple[float, float], scale: float, n: int, size: float, seed: int

@@ -114,7 +114,7 @@ def test_a_batch_of_one_layer_needs_two_runs_of_the_bench_only() -> None:
     depths=st.lists(st.integers(0, 4), min_size=1, max_size=14), told=st.integers(1, 6), size=st.integers(1, 3),
     alike=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_told_of_the_measurements_every_work_comes_to_its_end_with_its_own_readings(
     depths: list[int], told: int, size: int, alike: bool
 ) -> None:

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +76,7 @@ def test_what_is_drawn_again_is_noticed_although_it_looks_the_same() -> None:
             for _ in range(3):
                 root.fill_rectangle(context, 0, 0, 16, 16)
                 drawer.sync()
-                begin_s = time.monotonic()
                 assert watch.wait(5.0)
-                assert time.monotonic() - begin_s < 1
                 assert not watch.wait(0.0)
             np.testing.assert_array_equal(server.framebuffers[0].levels(), 0x80)
         finally:

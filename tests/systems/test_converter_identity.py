@@ -96,7 +96,7 @@ def worst_error(bench: FaultyConverters, measured: Measurement, x: np.ndarray, t
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 2**32 - 1), worst=st.sampled_from([0.0, 0.02, 0.1, 0.3]))
 def test_every_record_that_is_returned_is_of_its_shot(way: str, seed: int, worst: float) -> None:
     rng = np.random.default_rng(seed)

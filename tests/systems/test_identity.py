@@ -67,7 +67,7 @@ NOTHING_TELLS = {"neither stamps nor counter, old frames in the queue": ("repeat
 
 
 @pytest.mark.parametrize("way", WAYS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), worst=st.sampled_from([0.0, 0.02, 0.1, 0.3]), latency=st.booleans())
 def test_every_reading_that_is_returned_is_of_its_shot(way: str, seed: int, worst: float, latency: bool) -> None:
     rng = np.random.default_rng(seed)

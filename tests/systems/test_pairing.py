@@ -97,7 +97,7 @@ def parts(rng: np.random.Generator, stamps: Stamps) -> list[Stamps]:
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.sampled_from([0.0, 0.05, 0.5, 3.0]))
 def test_no_reading_is_ever_paired_with_a_step_it_was_not_exposed_in(seed: int, faults: float, width: float) -> None:
     rng = np.random.default_rng(seed)
@@ -115,7 +115,7 @@ def test_no_reading_is_ever_paired_with_a_step_it_was_not_exposed_in(seed: int, 
     assert len(seen) == len(set(seen)), "a step got two readings"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 2.0]))
 def test_every_reading_of_a_faultless_run_is_paired(seed: int, width: float) -> None:
     """A start that is not known needs a quorum of readings to be found out; shorter runs are made with more room."""

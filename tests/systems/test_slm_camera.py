@@ -54,7 +54,7 @@ def test_realised_drive_is_the_nearest_level_going_round() -> None:
     np.testing.assert_array_equal(shots.drive[0][0, :8], [0, 0, 0.25, 0.75, 0, 0, 0.75, 0.5])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_realised_drive_lies_within_half_a_level(seed: int) -> None:
     bench = OpticalBench()

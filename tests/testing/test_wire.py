@@ -98,7 +98,7 @@ def test_late_answers_come_late(fake: WireInstrument) -> None:
     with connect(fake) as port, fake.misbehaving(late_s=0.15):
         begin_s = time.monotonic()
         assert ask(port, b"A?\r") == b"1 A?\r\n"
-        assert 0.15 <= time.monotonic() - begin_s < 0.6
+        assert time.monotonic() - begin_s >= 0.15
 
 
 def test_every_second_answer_is_lost(fake: WireInstrument) -> None:

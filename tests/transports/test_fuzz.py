@@ -14,9 +14,11 @@ from tests.transports.servers import Instrument, connected, scpi
 
 QUICK_S = 0.004
 LATE_S = 0.01
+HANGS_S = 30.0
+"""A machine that stands still for seconds is no hang."""
 CASES = settings(
-    max_examples=1000, deadline=None, database=None, derandomize=True,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=1000, database=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )  # fmt: skip
 CONTROL = -2.7182818
 
@@ -113,7 +115,7 @@ class Fuzzed:
             break
         else:
             pytest.fail("the transport did not come back")
-        assert time.monotonic() - begin_s < 2.0
+        assert time.monotonic() - begin_s < HANGS_S
 
 
 @pytest.fixture(params=["socket", "visa", "serial"], scope="module")
@@ -125,7 +127,7 @@ def fuzzed(request: pytest.FixtureRequest) -> Iterator[Fuzzed]:
         transport.timeouts = Timeouts(QUICK_S, 1.0, QUICK_S)
         fuzzed = Fuzzed(talk, instrument, request.param)
         yield fuzzed
-        assert fuzzed.due > 400
+        assert fuzzed.due > 100  # by each of the tests alone
         assert fuzzed.answered > 0.8 * fuzzed.due, f"only {fuzzed.answered} of {fuzzed.due} good replies came through"
 
 

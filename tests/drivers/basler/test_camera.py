@@ -207,4 +207,4 @@ def test_waiting_for_more_frames_than_wait_unread_is_told() -> None:
         begin_s = time.monotonic()
         with pytest.raises(AcquisitionError, match=r"after 0.2 s the run is not done: 0 of 5 frames were read"):
             device.wait(0.2)
-        assert time.monotonic() - begin_s < 1.0
+        assert time.monotonic() - begin_s < 5.0

@@ -65,7 +65,7 @@ def followed(changes: list[Change], tau_s: float, time_s: float) -> np.ndarray:
 
 
 @given(programme=programmes, tau_s=st.floats(2e-4, 20e-3), share=st.floats(0, 1.3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_pixels_follow_their_patterns_exponentially(
     programme: list[tuple[float, int, float]], tau_s: float, share: float
 ) -> None:
@@ -78,7 +78,7 @@ def test_pixels_follow_their_patterns_exponentially(
 
 
 @given(programme=programmes, share=st.floats(0, 1.2), length_s=st.floats(1e-4, 30e-3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_record_of_an_exposure_is_what_was_on_the_panel(
     programme: list[tuple[float, int, float]], share: float, length_s: float
 ) -> None:
