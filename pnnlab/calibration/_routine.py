@@ -11,9 +11,10 @@ import xarray
 from pnnlab.calibration._options import RoutineOptions
 from pnnlab.calibration._panel import Panel
 from pnnlab.calibration._progress import Progress, Silence
+from pnnlab.calibration._view import PanelSystem
 from pnnlab.errors import AbilityError
 from pnnlab.records import CalibrationRecord, Condition, RecordKey, Value, Verdict
-from pnnlab.systems import DacAdc, SlmCamera, System
+from pnnlab.systems import DacAdc, System
 
 __all__ = ["Findings", "Routine", "mode_of"]
 
@@ -108,4 +109,4 @@ class Routine(ABC):
 
 def mode_of(system: System) -> str:
     """Return the way in which a system measures, which timings belong to."""
-    return system.mode if isinstance(system, SlmCamera | DacAdc) else "steps"
+    return system.mode if isinstance(system, PanelSystem | DacAdc) else "steps"

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from pnnlab.devices import ADC, DAC, Camera, Frames, Limits, SpatialLightModulator, State, Trigger
 from pnnlab.errors import SetpointError
-from pnnlab.systems import DacAdc, SlmCamera
+from pnnlab.systems import DacAdc, FreeSpaceSystem, SlmCamera
 
-__all__ = ["Seen", "Shown", "View", "random_patterns", "view_of"]
+__all__ = ["PanelSystem", "Seen", "Shown", "View", "random_patterns", "view_of"]
 
 Floats = npt.NDArray[np.float64]
 Pattern = npt.NDArray[np.number]
+PanelSystem = SlmCamera | FreeSpaceSystem
+"""Systems of a panel and a camera."""
 _END: Final = 1e-3
 """A sample so near to an end of its converter's range, as a part of the range, may lie beyond it."""
 
@@ -200,7 +202,7 @@ class View:
         spread_s: By how much the latency may vary before something is wrong.
     """
 
-    system: SlmCamera | DacAdc
+    system: PanelSystem | DacAdc
     shown: Shown
     seen: Seen
     n_out: int
@@ -212,14 +214,14 @@ class View:
 
     def random(self, n: int, rng: np.random.Generator) -> Pattern:
         """Return random setpoints, shape `(n, ...)`."""
-        if isinstance(self.system, SlmCamera):
+        if isinstance(self.system, PanelSystem):
             return random_patterns(self.system, n, rng)
         low_v, high_v = self.system.reach_v
         return rng.uniform(low_v, high_v, (n, len(low_v)))
 
     def outputs(self, counts: Pattern) -> tuple[Floats, float]:
         """Return the outputs of readings, and which part of them is at the end of their range."""
-        if isinstance(self.system, SlmCamera):
+        if isinstance(self.system, PanelSystem):
             top = 2 ** cast(Camera, self.seen).bit_depth - 1
             return np.asarray(self.system.decode(counts), np.float64), _share(counts >= top)
         low, high = cast(ADC, self.system.devices["adc"]).range_v
@@ -228,9 +230,9 @@ class View:
         return np.asarray(counts.mean(1), np.float64) / self.system.config.decoder.full_scale_v, _share(ends)
 
 
-def view_of(system: SlmCamera | DacAdc) -> View:
+def view_of(system: PanelSystem | DacAdc) -> View:
     """Return a system as a stage sees it."""
-    if isinstance(system, SlmCamera):
+    if isinstance(system, PanelSystem):
         slm, camera = cast(SpatialLightModulator, system.devices["slm"]), cast(Camera, system.devices["camera"])
         advice = "look whether the light is on, shutters are open and it is the right camera, or expose longer"
         less = "set a shorter `exposure`, or less light"
@@ -241,8 +243,8 @@ def view_of(system: SlmCamera | DacAdc) -> View:
     return View(system, _Outputs(system), _Inputs(system), n_out, "circuit", advice, "samples", less, math.inf)
 
 
-def random_patterns(system: SlmCamera, n: int, rng: np.random.Generator) -> Pattern:
-    """Return patterns with a random level on each macropixel of the system's area, shape `(n, h, w)`.
+def random_patterns(system: PanelSystem, n: int, rng: np.random.Generator) -> Pattern:
+    """Return patterns with a random level on each cell of the panel that the system uses, shape `(n, h, w)`.
 
     Levels are drawn from all that the panel and the bench file allow. So every pixel rises in some of the steps from
     one to the next and falls in others, and neighbours do not move together: what moves together is a common phase,
@@ -259,10 +261,8 @@ def random_patterns(system: SlmCamera, n: int, rng: np.random.Generator) -> Patt
             f"{slm.name}: levels {limits.low:g} to {limits.high:g} are allowed, patterns that differ need two at the "
             "least; widen `limits` in the bench file"
         )
-    levels = rng.integers(low, high, (n, system.n_controls), endpoint=True)
-    (pixels,) = system.to_setpoints(levels / slm.levels)
-    # to whole levels again, which the division has moved by rounding
-    return np.asarray(np.rint(pixels) % slm.levels).astype(slm.dtype)
+    levels: Pattern = rng.integers(low, high, (n, system.n_cells), endpoint=True)
+    return system.spread(levels.astype(slm.dtype))
 
 
 def _share(flags: npt.NDArray[np.bool_]) -> float:

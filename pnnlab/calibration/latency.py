@@ -12,11 +12,11 @@ from pnnlab.calibration._progress import Progress
 from pnnlab.calibration._routine import Findings, Routine, mode_of
 from pnnlab.calibration._stepped import SteppedStage
 from pnnlab.calibration._triggered import TriggeredStage
-from pnnlab.calibration._view import view_of
+from pnnlab.calibration._view import PanelSystem, view_of
 from pnnlab.calibration._waveform_latency import waveform_latency
 from pnnlab.quantities import Seconds
 from pnnlab.records import CalibrationRecord
-from pnnlab.systems import DacAdc, SlmCamera, System
+from pnnlab.systems import DacAdc, System
 
 __all__ = ["Latency", "LatencyOptions"]
 
@@ -57,7 +57,7 @@ class Latency(Routine):
         """See `Routine.applies`."""
         if isinstance(system, DacAdc) and system.mode == "steps":
             return system.no_overlap
-        if isinstance(system, SlmCamera | DacAdc):
+        if isinstance(system, PanelSystem | DacAdc):
             return ""
         return "one call sets the rows and reads the columns, so that nothing can be late"
 
@@ -97,7 +97,7 @@ class Latency(Routine):
             return waveform_latency(
                 system, repeats=chosen.repeats, inertia=chosen.inertia, rng=rng, progress=progress
             )  # fmt: skip
-        view = view_of(cast(SlmCamera | DacAdc, system))
+        view = view_of(cast(PanelSystem | DacAdc, system))
         patterns = view.random(_PATTERNS, rng)
         if mode_of(system) == "sequence":
             triggered = TriggeredStage(view, patterns)

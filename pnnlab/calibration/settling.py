@@ -19,10 +19,10 @@ from pnnlab.calibration._squares import mean_square, noise_of, root
 from pnnlab.calibration._stage import Stage
 from pnnlab.calibration._stepped import SteppedStage
 from pnnlab.calibration._triggered import TriggeredStage
-from pnnlab.calibration._view import view_of
+from pnnlab.calibration._view import PanelSystem, view_of
 from pnnlab.quantities import Seconds
 from pnnlab.records import CalibrationRecord, Value
-from pnnlab.systems import DacAdc, SlmCamera, System
+from pnnlab.systems import DacAdc, System
 
 __all__ = ["Settling", "SettlingOptions"]
 
@@ -109,7 +109,7 @@ class Settling(Routine):
         """See `Routine.applies`."""
         if isinstance(system, DacAdc) and system.mode == "steps":
             return system.no_overlap
-        if isinstance(system, SlmCamera):
+        if isinstance(system, PanelSystem):
             return ""
         return "only light behind a panel and static voltages settle; how long a circuit rests says its encoder"
 
@@ -132,13 +132,13 @@ class Settling(Routine):
         )  # fmt: skip
 
     def _measure(self, system: System, options: RoutineOptions, progress: Progress) -> Findings:
-        return _Measurement(cast(SlmCamera | DacAdc, system), cast(SettlingOptions, options), progress).findings()
+        return _Measurement(cast(PanelSystem | DacAdc, system), cast(SettlingOptions, options), progress).findings()
 
 
 class _Measurement:
     """One calibration while it goes on."""
 
-    def __init__(self, system: SlmCamera | DacAdc, options: SettlingOptions, progress: Progress) -> None:
+    def __init__(self, system: PanelSystem | DacAdc, options: SettlingOptions, progress: Progress) -> None:
         self._options, self._progress = options, progress
         self._rng = np.random.default_rng(options.seed)
         view = view_of(system)

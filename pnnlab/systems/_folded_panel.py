@@ -19,7 +19,7 @@ from pnnlab.systems._shots import FloatArray
 from pnnlab.systems._system import System
 from pnnlab.systems._timing import Timing
 
-__all__ = ["FoldedPanel", "FoldedPanelConfig", "PanelTiles", "SensorRegions"]
+__all__ = ["FoldedPanel", "FoldedPanelConfig", "PanelTiles", "Pattern", "SensorRegions"]
 
 Corner = tuple[int, int]
 Ints = npt.NDArray[np.int64]
@@ -304,6 +304,21 @@ class FoldedPanel(Link):
         frames = raw.reshape(-1, raw.shape[-2] * raw.shape[-1])
         bright: A = (frames[:, self._frame_pixels].mean(-1) - self._config.black_counts) / self._config.unit_counts
         return bright
+
+    @property
+    def n_cells(self) -> int:
+        """Return the number of quarters of pixels on the panel."""
+        return len(self._config.panel.places) * self._config.n_pixels * _CELLS
+
+    def spread(self, values: Pattern) -> Pattern:
+        """Return patterns, shape `(n, h, w)`, of a value a cell, shape `(n, n_cells)`; 0 beside the tiles."""
+        patterns = np.zeros((len(values), *self._slm.shape), values.dtype)
+        tiles = np.split(values, len(self._config.panel.places), 1)
+        (rows, columns), half = self._config.pixels, self._config.panel.block // 2
+        for corner, cells in zip(self._config.panel.places.values(), tiles, strict=True):
+            grid = cells.reshape(-1, 2 * rows, 2 * columns)
+            patterns[:, *self._tile(corner)] = grid.repeat(half, 1).repeat(half, 2)
+        return patterns
 
     def prepare(self, drive: FloatArray) -> Pattern:
         """See `Link.prepare`.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pnnlab.devices import Camera, SpatialLightModulator
-from pnnlab.systems._folded_panel import FoldedPanel, FoldedPanelConfig
+from pnnlab.systems._folded_panel import FoldedPanel, FoldedPanelConfig, Pattern
 from pnnlab.systems._phase_masks import PhaseMasks
 
 __all__ = ["FreeSpaceConfig", "FreeSpaceSystem"]
@@ -35,3 +35,12 @@ class FreeSpaceSystem(PhaseMasks):
     def mode(self) -> str:
         """Return how frames are taken; see `SlmCamera`."""
         return self._link.mode
+
+    @property
+    def n_cells(self) -> int:
+        """See `SlmCamera.n_cells`: quarters of pixels."""
+        return self._link.n_cells
+
+    def spread(self, values: Pattern) -> Pattern:
+        """See `SlmCamera.spread`."""
+        return self._link.spread(values)

@@ -216,8 +216,7 @@ class SlmCamera(System):
     def to_setpoints(self, *drive: A) -> tuple[A, ...]:
         """See `System.to_setpoints`: grey levels of the whole panel, shape `(batch, h, w)`; unused pixels are 0."""
         (turns,) = drive
-        pixels = self._panel(turns % 1 * self._slm.levels)
-        return (pixels if self._used is None else pixels * constant_like(self._used, pixels),)
+        return (self.spread(turns % 1 * self._slm.levels),)
 
     def decode(self, reading: A) -> A:
         """See `System.decode`."""
@@ -236,11 +235,17 @@ class SlmCamera(System):
         outputs: A = ((binned - self._black) * self._scale).reshape(-1, rows * columns)
         return outputs
 
-    def _panel(self, macropixels: A) -> A:
-        """Spread values of macropixels, shape `(batch, n_controls)`, over the panel, shape `(batch, h, w)`."""
+    @property
+    def n_cells(self) -> int:
+        """Return the number of places on the panel that show a level each: macropixels."""
+        return self.n_controls
+
+    def spread(self, values: A) -> A:
+        """Return patterns, shape `(n, h, w)`, of a value a cell, shape `(n, n_cells)`; 0 on unused pixels."""
         rows, columns = self.config.encoder.macropixels
-        pixels: A = macropixels.reshape(-1, rows, columns)[..., self._row_index, self._column_index]
-        return pixels
+        pixels: A = values.reshape(-1, rows, columns)[..., self._row_index, self._column_index]
+        used: A = pixels if self._used is None else pixels * constant_like(self._used, pixels)
+        return used
 
     # Shots
 
