@@ -53,6 +53,8 @@ ROWS = {
     "absorber": Row("absorber", "digits", ("saturable_absorption",)),
     "diffractive": Row("diffractive", "digits", ("fully_forward",), twin=True),
     "fields": Row("diffractive", "iris", ("in_situ_diffractive",), twin=True),
+    "free_space": Row("free_space", "digits", ("fully_forward",), twin=True),
+    "free_space_fields": Row("free_space", "iris", ("in_situ_diffractive",), twin=True),
     "echo": Row("echo", "digits", ("hamiltonian_echo",), twin=True),
     "echo_series": Row("echo_series", "iris", ("recurrent_hamiltonian_echo",)),
     "resonators": Row("resonators", "digits", ("scattering_gradient",)),

@@ -42,7 +42,7 @@ class LightAdjoint(Adjoint):
         if not isinstance(system, OpticalPorts):
             raise CapabilityError(
                 f"{system.name}: its kind {system.config.kind!r} has no inputs and outputs that are fields of light; "
-                "errors can be carried back by light in systems of the kinds mesh and diffractive"
+                "errors can be carried back by light in systems of the kinds mesh, diffractive and free-space"
             )
         self.optics: OpticalPorts = system
 

@@ -173,7 +173,7 @@ def _mirrored(system: System) -> Mirrored:
     if not isinstance(system, Mirrored):
         raise CapabilityError(
             f"{system.name}: its kind {system.config.kind!r} has no masks whose order can be turned round; errors "
-            "can be sent forwards through a system of the kind diffractive"
+            "can be sent forwards through systems of the kinds diffractive and free-space"
         )
     return system
 

@@ -20,7 +20,7 @@ from pnnlab_drivers.sim.free_space_table import FreeSpaceTable, FreeSpaceTableOp
 from pnnlab_drivers.sim.lattice_chip import LatticeChip, LatticeChipOptions
 from pnnlab_drivers.sim.slm import SimSlm
 
-__all__ = ["Gradients", "diffractive", "echo_lattice", "free_space", "gradients", "layout"]
+__all__ = ["Gradients", "diffractive", "echo_lattice", "free_space", "gradients"]
 
 _CONVERTER: Mapping[str, Any] = {"quantised": False, "range_v": (-100.0, 100.0)}
 
@@ -48,29 +48,29 @@ def diffractive(
     return DiffractiveSystem("masks", DiffractiveSystem.Config.model_validate(wired), devices, Facilities(clock))
 
 
-def layout(
-    pixels: tuple[int, int], masks: int, *, sides: int = 2, taps: bool = True, panel_block: int = 2,
-    sensor_block: int = 1,
-) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
-    """Return where tiles are on a panel and planes on a sensor, side by side: sources, masks and reference in a row."""
+def _layout(
+    pixels: tuple[int, int], masks: int, block: int, *, sides: int, taps: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return where tiles are on a panel, and planes on a sensor that sees a pixel of theirs with one of its own."""
     height, width = pixels
 
     def row(n: int, top: int, block: int, first: int = 0) -> list[tuple[int, int]]:
         return [(top * height * block, (first + k) * width * block) for k in range(n)]
 
     panel = {
-        "block": panel_block, "sources": row(sides, 0, panel_block), "masks": row(masks, 1, panel_block),
-        "reference": row(1, 0, panel_block, sides)[0],
+        "block": block, "sources": row(sides, 0, block), "masks": row(masks, 1, block),
+        "reference": row(1, 0, block, sides)[0],
     }  # fmt: skip
-    sensor: dict[str, Any] = {"block": sensor_block, "leaving": row(sides, 0, sensor_block)}
+    sensor: dict[str, Any] = {"block": 1, "leaving": row(sides, 0, 1)}
     if taps:
-        sensor |= {"before": row(masks, 1, sensor_block), "behind": row(masks, 2, sensor_block)}
+        sensor |= {"before": row(masks, 1, 1), "behind": row(masks, 2, 1)}
     return panel, sensor
 
 
 def free_space(
-    pixels: tuple[int, int] = (8, 8), masks: int = 4, *, seed: int = 0, slm: Mapping[str, Any] | None = None,
-    camera: Mapping[str, Any] | None = None, wiring: Mapping[str, Any] | None = None, **options: Any,
+    pixels: tuple[int, int] = (8, 8), masks: int = 4, *, seed: int = 0, block: int = 2,
+    slm: Mapping[str, Any] | None = None, camera: Mapping[str, Any] | None = None,
+    wiring: Mapping[str, Any] | None = None, **options: Any,
 ) -> FreeSpaceSystem:  # fmt: skip
     """Return phase masks on a panel before a camera, on a simulated bench; exact unless told otherwise.
 
@@ -78,20 +78,23 @@ def free_space(
         pixels: Rows and columns of each plane.
         masks: Number of masks.
         seed: Of the specimen.
+        block: Panel pixels along each side of a pixel, 40 um wide.
         slm: Options of `SimSlm`.
         camera: Options of `SimCamera`.
         wiring: Of the system's configuration.
         options: Of `FreeSpaceTable`; `backward` and `taps` are those of the wiring, too.
     """
     clock, taps, sides = SimulatedClock(), options.get("taps", True), 1 + options.get("backward", True)
-    panel, sensor = layout(pixels, masks, sides=sides, taps=taps)
+    panel, sensor = _layout(pixels, masks, block, sides=sides, taps=taps)
     places: dict[str, Any] = {"pixels": pixels, "masks": masks, "panel": panel, "sensor": sensor}
     chosen: dict[str, Any] = {"precision": "float64", "photons_per_pixel_s": 1e5, **places, **options}
     table = FreeSpaceTable("table", FreeSpaceTableOptions.model_validate(chosen), clock=clock, seed=seed)
-    rows, columns = max(masks, sides + 1), (3 if taps else 1)
-    shown = {"shape": (4 * pixels[0], 2 * rows * pixels[1]), "pitch_m": 20e-6, "settling_s": 0.0, "quantised": False}
+    wide, high = max(masks, sides + 1) * pixels[1], pixels[0]
+    shown = {
+        "shape": (2 * high * block, wide * block), "pitch_m": 40e-6 / block, "settling_s": 0.0, "quantised": False,
+    }  # fmt: skip
     seen = {
-        "sensor": (columns * pixels[0], rows * pixels[1]), "bit_depth": 16, "quantised": False, "noise": 0.0,
+        "sensor": (high * (3 if taps else 1), wide), "bit_depth": 16, "quantised": False, "noise": 0.0,
         "gain_counts_per_electron": 1.0, "quantum_efficiency": 1.0,
     }  # fmt: skip
     devices: dict[str, Device] = {
