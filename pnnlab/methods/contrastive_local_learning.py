@@ -30,16 +30,15 @@ class ContrastiveLocalLearningOptions(MethodOptions):
 
     Attributes:
         eta: By which part of the distance to the target the clamped copy's outputs are held nearer to it.
-        reach: How far a sample's target lies from its outputs: the largest distance, in their units, or, not
-            normalised, the distance per derivative of the sample's loss; 1 is then t itself with the squared error
-            `|y - t|²/2`.
-        normalise: See there. Normalised targets stay within what the clamps can reach.
+        reach: How far a sample's target lies from its outputs: the distance per derivative of the sample's loss; 1 is t
+            itself with the squared error `|y - t|²/2`. The board moves its controls by what a sample says, whole, so
+            targets must come nearer as errors get small: pulled as hard as wrong samples, right ones undo what was
+            learned of these.
         learn_s: How long each sample is learned, in s; it falls to nothing over the training.
     """
 
     eta: float = Field(default=0.5, gt=0, le=1)
     reach: float = Field(default=1.0, gt=0)
-    normalise: bool = True
     learn_s: float = Field(default=1e-4, gt=0)
 
 
@@ -86,7 +85,7 @@ class ContrastiveLocalLearning(TrainingMethod):
         value.backward()
         outer = segment.outer
         slope = torch.zeros_like(outer) if outer.grad is None else outer.grad
-        move, _ = pushes(slope.numpy(), self.options.reach, normalise=self.options.normalise)
+        move, _ = pushes(slope.numpy(), self.options.reach, normalise=False)
         self._learn(segment.inner.detach().numpy(), outer.detach().numpy() + move)
         optimiser.step()
         self._k += 1
@@ -101,11 +100,10 @@ class ContrastiveLocalLearning(TrainingMethod):
         self._k = int(state["k"])
 
     def _learn(self, x: FloatArray, wanted: FloatArray) -> None:
-        """Show samples one after the other; the controls after one are those before the next."""
+        """Show samples one after the other, and read what the controls are after the last."""
         learn_s = self.options.learn_s * (1 + math.cos(math.pi * self._k / self._n_steps)) / 2
         theta = self._layer.controls.detach().numpy()
-        for one, target in zip(x, wanted, strict=True):
-            _, theta = self._board.learn(one[None], target[None], theta, eta=self.options.eta, learn_s=learn_s)
+        _, theta = self._board.learn(x, wanted, theta, eta=self.options.eta, learn_s=learn_s)
         with torch.no_grad():
             raw = self._layer.raw_controls
             raw.copy_(torch.from_numpy(theta).to(raw).clamp(1e-3, 1 - 1e-3).logit())

@@ -54,12 +54,28 @@ def test_discrete_steps_are_alike_for_all_controls() -> None:
 
 
 def test_a_board_learns_by_itself_and_its_leak_pulls_at_what_was_learned() -> None:
-    options = {"eta": 0.5, "normalise": False, "learn_s": 3e-3}
+    options = {"eta": 0.5, "learn_s": 3e-3}
     found = losses("contrastive_local_learning", options, nn.Sequential(board := layer(copies=True)), 15)
     assert found[-1] < 0.7 * found[0]
     leaking = layer(copies=True, leak_s=5e-3)
     losses("contrastive_local_learning", options, nn.Sequential(leaking), 15)
     assert float(leaking.controls.detach().mean()) < 0.7 * float(board.controls.detach().mean())
+
+
+def test_what_a_board_learns_of_a_sample_shrinks_with_its_error() -> None:
+    x = torch.tensor([[0.5, 0.2]], dtype=torch.float64)
+
+    def learned(error: float) -> Tensor:
+        one = layer(copies=True)
+        method: TrainingMethod = make_method("contrastive_local_learning", {"eta": 0.1, "learn_s": 1e-3})
+        method.prepare(model := nn.Sequential(one), Setting(1, 1, 2, 0.1, dtype=torch.float64))
+        before, target = one.controls.detach().clone(), model(x).detach() + error
+        method.step(model, x, target, half_square, torch.optim.SGD(model.parameters(), lr=0.1))
+        return one.controls.detach() - before
+
+    far, near = learned(0.1), learned(0.01)
+    assert float(far.abs().max()) > 1e-4
+    torch.testing.assert_close(10 * near, far, rtol=0.2, atol=float(far.abs().max()) / 50)
 
 
 def test_a_board_that_learns_stands_alone() -> None:

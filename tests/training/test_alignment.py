@@ -14,7 +14,7 @@ BENCHES = Path(__file__).parents[2] / "scripts" / "benches"
 def test_it_is_told_and_changes_nothing(tmp_path: Path, method: str) -> None:
     """`contrastive_local_learning` moves controls of which it knows no gradient; the exact one exists all the same."""
     bench = BENCHES / "resistor_copies.yaml"
-    changes = {"method": method, "epochs": 1}
+    changes = {"method": method, "epochs": 1, "batch": 15}
     plain = train(bench, changes=changes, root=tmp_path / "plain")
     looked = train(bench, changes=changes | {"align_every": 2}, root=tmp_path / "looked")
     assert (looked.test_loss, looked.shots) == (plain.test_loss, plain.shots)

@@ -1,5 +1,7 @@
 """A board with two copies of a network of adjustable conductances, which compares them itself."""
 
+from collections.abc import Iterator
+from itertools import groupby
 from typing import ClassVar
 
 import torch
@@ -43,8 +45,10 @@ class ResistorCopies(ResistorBoard):
     changes by the difference of the squared voltage drops of free and clamped copy while the copies learn.
 
     Channels of the DAC are those of `ResistorBoard`, whose nudges and clamps act on the second copy; then one for η, 1
-    per volt, and one for how long the copies learn. Channels of the ADC: voltages of the first copy's nodes, of the
-    second's, and of the controls after learning.
+    per volt, one for how long the copies learn from when a sample is taken, and one that is a switch: at or below
+    `switch` of the design the capacitors are charged by the channels of the controls, above it they keep what they
+    have learned. Channels of the ADC: voltages of the first copy's nodes, of the second's, and of the controls after
+    learning.
     """
 
     Options: ClassVar[type[PlantOptions]] = ResistorCopiesOptions
@@ -65,29 +69,56 @@ class ResistorCopies(ResistorBoard):
     @property
     def n_inputs(self) -> int:
         """Return the number of DAC channels."""
-        return super().n_inputs + 2
+        return super().n_inputs + 3
 
     @property
     def n_outputs(self) -> int:
         """Return the number of ADC channels."""
         return 2 * self.design.nodes + len(self.design.edges)
 
+    @property
+    def n_kept(self) -> int:
+        """See `StaticBoard.n_kept`: the charges of the capacitors."""
+        return len(self.options.network.edges)
+
     def respond(self, volts: Tensor) -> Tensor:
         """See `StaticBoard.respond`."""
+        return self._answer(volts, torch.zeros(1, self.n_kept, dtype=torch.float64))
+
+    def respond_after(self, volts: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """See `StaticBoard.respond_after`."""
+        answers: list[Tensor] = []
+        for part in volts.split(list(_at_once((volts[:, -1] > self.design.switch_v).tolist()))):
+            answers.append(self._answer(part, kept))
+            kept = answers[-1][-1:, -self.n_kept :]
+        return torch.cat(answers), kept
+
+    # Parts
+
+    def _answer(self, volts: Tensor, kept: Tensor) -> Tensor:
+        """Return readings of samples whose capacitors are charged now, or had one charge before; see `respond`."""
         held, control, nudge, target, switch, rest = self._channels(volts)
-        eta, learn_s = rest[:, :1], rest[:, 1:] * self.options.learn_s_per_v
+        eta, learn_s, keeps = rest.split(1, 1)
+        control = torch.where(keeps > self.design.switch_v, kept.to(control), control)
         setting, off = shared(self.settings_of(control)), torch.zeros_like(nudge)
         free = self._state(self.network, held, self._made(setting, self._factor), off, off, off)
         said = free[:, -self.design.outputs :]
         other = self._state(
             self.network, held, self._made(setting, self._other_factor), nudge, said + eta * (target - said), switch
         )
-        learned = self._learned(control, free, other, learn_s)
+        learned = self._learned(control, free, other, learn_s * self.options.learn_s_per_v)
         return torch.cat([free, other, learned], 1).to(volts)
 
     def _learned(self, control: Tensor, free: Tensor, other: Tensor, learn_s: Tensor) -> Tensor:
         """Return the voltages of the controls after learning, within what the circuit can reach."""
         full, leak_s = self.design.control_full_v, self.options.leak_s
         difference = self.network.drops(free) ** 2 - self.network.drops(other) ** 2 + self._offset_v2
-        kept = control * torch.exp(-learn_s.clamp_min(0) / leak_s) if leak_s else control
-        return (kept + full * self.options.update_per_s * learn_s.clamp_min(0) * difference).clamp(0, full)
+        charge = control * torch.exp(-learn_s.clamp_min(0) / leak_s) if leak_s else control
+        return (charge + full * self.options.update_per_s * learn_s.clamp_min(0) * difference).clamp(0, full)
+
+
+def _at_once(keeps: list[bool]) -> Iterator[int]:
+    """Yield how many samples at a time can be answered together: any that are charged anew, one that keeps."""
+    for kept, group in groupby(keeps):
+        n = len(list(group))
+        yield from [1] * n if kept else [n]

@@ -39,12 +39,18 @@ class StaticBoard(Board):
     options: StaticBoardOptions
 
     def _make_physics(self) -> "_Lagging":
-        return _Lagging(self, torch.zeros(1, self.n_inputs, dtype=self.dtype, device=self.torch_device))
+        rest = torch.zeros(1, self.n_inputs + self.n_kept, dtype=self.dtype, device=self.torch_device)
+        return _Lagging(self, rest)
 
     @property
     def sample_rate_hz(self) -> float:
         """See `Board.sample_rate_hz`."""
         return self.options.sample_rate_hz
+
+    @property
+    def n_kept(self) -> int:
+        """Return how many voltages inside outlast a sample; see `respond_after`."""
+        return 0
 
     @abstractmethod
     def respond(self, volts: Tensor) -> Tensor:
@@ -61,9 +67,18 @@ class StaticBoard(Board):
         """Return the settled readings of one run, with what fluctuates inside the physics; `respond` without."""
         return self.respond(volts)
 
+    def respond_after(self, volts: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what `respond_live` does of samples that follow each other, and what is kept after the last one.
+
+        Args:
+            volts: Shape `(n, n_inputs)`, in V.
+            kept: From before, shape `(1, n_kept)`, in V; 0 from rest.
+        """
+        return self.respond_live(volts), kept
+
 
 class _Lagging:
-    """A static board behind inputs that follow with one time constant."""
+    """A static board behind inputs that follow with one time constant; its state is these, and what is kept inside."""
 
     def __init__(self, board: StaticBoard, state_v: Tensor) -> None:
         self._board, self.state_v = board, state_v
@@ -71,16 +86,19 @@ class _Lagging:
     def run(self, volts: Tensor, steps: tuple[int, int], cut: Cut, period_s: float) -> Tensor:
         """See `pnnlab_drivers.sim._course.Running.run`."""
         rows = torch.arange(*steps, device=volts.device).clamp(max=len(volts) - 1)
-        met, self.state_v = self._met(volts[rows][None], self.state_v, cut, period_s)
+        followed, kept = self.state_v.tensor_split([self._board.n_inputs], 1)
+        met, followed = self._met(volts[rows][None], followed, cut, period_s)
         n_steps = len(rows)
-        if not cut.n_samples:
-            return volts.new_empty(n_steps, 0, self._board.n_outputs)
-        samples: Tensor = self._board.respond_live(met[0].flatten(0, 1)).unflatten(0, (n_steps, cut.n_samples))
+        samples = volts.new_empty(n_steps, 0, self._board.n_outputs)
+        if cut.n_samples:
+            readings, kept = self._board.respond_after(met[0].flatten(0, 1), kept)
+            samples = readings.unflatten(0, (n_steps, cut.n_samples))
+        self.state_v = torch.cat([followed, kept], 1)
         return samples
 
     def from_rest(self, volts: Tensor, cut: Cut, period_s: float) -> Tensor:
         """See `pnnlab_drivers.sim.board.BoardPhysics.from_rest`."""
-        rest = torch.zeros_like(self.state_v).expand(len(volts), -1)
+        rest = torch.zeros_like(volts[:, 0])
         met, _ = self._met(volts, rest, cut, period_s)
         samples: Tensor = self._board.respond(met.flatten(0, 2)).unflatten(0, met.shape[:-1])
         return samples
