@@ -1,8 +1,10 @@
 """Signals that end a process, answered with a clean exit while outputs are live."""
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -11,12 +13,17 @@ __all__ = ["ExitSignals"]
 
 _NAMES: Final = ("SIGTERM", "SIGHUP")
 """What a scheduler, a shutdown and a closed terminal send; Ctrl-C is an exception already."""
+_TOGETHER_S: Final = 1.0
+"""Signals within this time are one demand: who ends a process often tells it, and then its whole group."""
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class ExitSignals:
     """Turns an ending signal into `SystemExit(128 + number)` after calling `make_safe`.
+
+    What comes within a second of it is the same demand. A later one, while `make_safe` still runs, leaves the device
+    behind that it waits for.
 
     Only the process that installed it answers so: a forked worker inherits the handler together with the open
     connections, and must end without a word to the instruments.
@@ -32,6 +39,7 @@ class ExitSignals:
         self._previous: dict[int, Handler] = {}
         self._process = 0
         self._answering = False
+        self._heard_s = -math.inf
 
     def install(self) -> None:
         """Take over the signals; does nothing outside the main thread, where Python allows no handlers."""
@@ -59,6 +67,9 @@ class ExitSignals:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
+        if time.monotonic() - self._heard_s < _TOGETHER_S:
+            return
+        self._heard_s = time.monotonic()
         if self._answering:
             # a device hangs while it is made safe: this leaves it behind, and the others get their turn
             raise SystemExit(128 + number)

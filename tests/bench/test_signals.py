@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +71,21 @@ HANGING = """
 with bench:
     device = bench.devices["card"]
     device._make_safe = lambda: (print("hangs", flush=True), time.sleep(60))
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+SLOW = """
+with bench:
+    device = bench.devices["card"]
+    make_safe = device._make_safe
+
+    def slowly():
+        print("begins", flush=True) if not os.path.exists(sys.argv[2]) else None
+        time.sleep(0.3)
+        make_safe()
+        print("is-safe", flush=True)
+
+    device._make_safe = slowly
     print("ready", flush=True)
     time.sleep(60)
 """
@@ -153,10 +169,24 @@ def test_a_second_signal_leaves_a_hanging_device_behind(bench: Path, marker: Pat
         process.terminate()
         for told in process.stdout:
             assert told == "hangs\n"
+            time.sleep(1.1)  # what comes at once is the same demand, see below
             process.terminate()
         process.communicate(timeout=20)
     assert process.returncode == 143
     assert set(marker.read_text().split()) == {"slm"}
+
+
+def test_a_signal_that_comes_twice_at_once_leaves_no_device_behind(bench: Path, marker: Path) -> None:
+    """As by `timeout`, which tells the process and then its group."""
+    with started(SLOW, bench, marker) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        assert process.stdout.readline() == "begins\n"
+        process.terminate()
+        told, _ = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert told.split() == ["is-safe"] * 2 and marker.read_text().split() == ["card", "slm"] * 2
 
 
 def test_the_previous_handler_is_restored(bench: Path, marker: Path) -> None:
