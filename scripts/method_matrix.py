@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pnnlab.bench import Bench, BenchFile
 from pnnlab.methods import find_method, known_methods
-from pnnlab.training import Opening, Openings, Verdict, find_openings, read_recipe
+from pnnlab.training import Opening, Openings, Openness, find_openings, read_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "methods.md"
@@ -70,7 +70,7 @@ def page(found: dict[Path, Openings]) -> str:
 
 
 def _cell(opening: Opening) -> str:
-    return {Verdict.CLOSED: "-", Verdict.TWIN: "t"}.get(opening.verdict, "x")
+    return {Openness.CLOSED: "-", Openness.TWIN: "t"}.get(opening.openness, "x")
 
 
 if __name__ == "__main__":

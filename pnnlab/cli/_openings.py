@@ -28,7 +28,7 @@ def tell_openings(found: "Openings") -> None:
         print_table(["system", "condition", "measured", "says", "bears on", "what it is"], rows, folding=["what it is"])
         typer.echo("")
     rows = [
-        [one.method, str(one.verdict), _cosine(one), one.reason] for one in sorted(found.methods.values(), key=_order)
+        [one.method, str(one.openness), _cosine(one), one.reason] for one in sorted(found.methods.values(), key=_order)
     ]  # fmt: skip
     measured = any(one.agreements for one in found.methods.values())
     columns = ["method", "here", "cosine", "why"]
@@ -61,19 +61,19 @@ def tell_matrix(found: "Mapping[str, Openings]") -> None:
 
 
 def _cell(opening: "Opening", letters: dict[str, str]) -> str:
-    from pnnlab.training import Verdict
+    from pnnlab.training import Openness
 
-    if opening.verdict is not Verdict.CLOSED:
-        return "twin" if opening.verdict is Verdict.TWIN else "runs"
+    if opening.openness is not Openness.CLOSED:
+        return "twin" if opening.openness is Openness.TWIN else "runs"
     # of "system 'a' (mesh) lacks nudge, relaxes" what is lacking
     lacks = sorted({what for part in opening.reason.split("; ") for what in part.rpartition(" lacks ")[2].split(", ")})
     return letters.setdefault(", ".join(lacks), str(len(letters) + 1))
 
 
 def _order(opening: "Opening") -> tuple[int, str]:
-    from pnnlab.training import Verdict
+    from pnnlab.training import Openness
 
-    return list(Verdict).index(opening.verdict), opening.method
+    return list(Openness).index(opening.openness), opening.method
 
 
 def _cosine(opening: "Opening") -> str:

@@ -76,7 +76,7 @@ def _tell(found: "Profile", about: str, recipe: str) -> None:
     columns = ["part", "a step", "share"]
     rows = [[part, _time(time_s / len(found.steps)), _share(time_s / total_s)] for part, time_s in parts.items()]
     print_table(columns, rows, folding=[], right=columns[1:])
-    typer.echo(f"\n{'' if prediction is None else 'Predicted. '}{found.verdict.text}")
+    typer.echo(f"\n{'' if prediction is None else 'Predicted. '}{found.diagnosis.text}")
 
 
 def _summary(found: "Profile", about: str, recipe: str) -> dict[str, str]:
@@ -136,7 +136,7 @@ def _lane(found: "Profile", lane: "Lane") -> str:
 
 
 def _facts(found: "Profile") -> dict[str, object]:
-    account, prediction, cost, verdict = found.account, found.prediction, found.cost, found.verdict
+    account, prediction, cost, diagnosis = found.account, found.prediction, found.cost, found.diagnosis
     facts: dict[str, object] = {
         "method": found.method, "batch": found.batch, "micro_batch": found.micro_batch,
         "steps": len(found.steps), "warm_up_steps": found.warm_up, "twins": "as designed",
@@ -167,8 +167,8 @@ def _facts(found: "Profile") -> dict[str, object]:
         **facts,
         "host_cost": cost and {"backward_call_s": cost.backward_call_s, "backward_shot_s": cost.backward_shot_s,
                                "other_s": cost.other_s},
-        "verdict": {"bound": verdict.bound, "share": verdict.share, "now": verdict.now, "possible": verdict.possible,
-                    "micro_batch": verdict.micro_batch, "text": verdict.text},
+        "diagnosis": {key: getattr(diagnosis, key)
+                      for key in ("bound", "share", "now", "possible", "micro_batch", "text")},
     }  # fmt: skip
 
 

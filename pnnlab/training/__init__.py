@@ -7,7 +7,7 @@ from pnnlab.training._compare import Budget, Trial, compare, read_trials, resume
 from pnnlab.training._comparison import Comparison, Curve, MethodResult, Spread, read_comparison
 from pnnlab.training._conditions import Condition, measure_conditions
 from pnnlab.training._experiment import Outcome, Watcher, fit_only, read_recipe, resume_training, train
-from pnnlab.training._openings import Opening, Openings, Verdict, find_openings, measure_openings
+from pnnlab.training._openings import Opening, Openings, Openness, find_openings, measure_openings
 from pnnlab.training._profile import Profile, profile
 from pnnlab.training._recipe import NetworkConfig, Recipe, TwinFitConfig
 from pnnlab.training._section import bench_file_schema, change_recipe, check_recipes
@@ -31,6 +31,7 @@ __all__ = [
     "NetworkConfig",
     "Opening",
     "Openings",
+    "Openness",
     "Outcome",
     "Profile",
     "Progress",
@@ -46,7 +47,6 @@ __all__ = [
     "TwinCheck",
     "TwinFitConfig",
     "TwinSearch",
-    "Verdict",
     "VowelsConfig",
     "Watcher",
     "bench_file_schema",

@@ -27,10 +27,10 @@ from pnnlab.training._conditions import Condition, measure_conditions
 from pnnlab.training._experiment import Watcher, build
 from pnnlab.training._recipe import Recipe
 
-__all__ = ["Opening", "Openings", "Verdict", "find_openings", "measure_openings"]
+__all__ = ["Opening", "Openings", "Openness", "find_openings", "measure_openings"]
 
 
-class Verdict(StrEnum):
+class Openness(StrEnum):
     """What a bench allows a method."""
 
     EXACT = "exact"
@@ -53,13 +53,13 @@ class Opening:
 
     Attributes:
         method: Its name.
-        verdict: In a word.
+        openness: In a word.
         reason: In a sentence; empty where there is nothing to say.
         agreements: The physical gradient against the bench's own finite differences, layer by layer, where measured.
     """
 
     method: str
-    verdict: Verdict
+    openness: Openness
     reason: str = ""
     agreements: tuple[Agreement, ...] = ()
 
@@ -88,8 +88,8 @@ class Openings:
     @property
     def runnable(self) -> list[str]:
         """Return the names of the methods that can run as things are."""
-        closed = (Verdict.CLOSED, Verdict.TWIN)
-        return [name for name, opening in self.methods.items() if opening.verdict not in closed]
+        closed = (Openness.CLOSED, Openness.TWIN)
+        return [name for name, opening in self.methods.items() if opening.openness not in closed]
 
 
 def find_openings(systems: Iterable[System], twins: Iterable[str] | None) -> Openings:
@@ -108,11 +108,11 @@ def find_openings(systems: Iterable[System], twins: Iterable[str] | None) -> Ope
 def _declared(method: type[TrainingMethod], systems: list[System], without: list[str]) -> Opening:
     wrong = lacking(method, systems)
     if wrong:
-        return Opening(method.name, Verdict.CLOSED, "; ".join(wrong))
+        return Opening(method.name, Openness.CLOSED, "; ".join(wrong))
     if method.needs_twin and without:
-        return Opening(method.name, Verdict.TWIN, f"the recipe has no twin of {', '.join(without)}")
+        return Opening(method.name, Openness.TWIN, f"the recipe has no twin of {', '.join(without)}")
     physical = issubclass(method, PhysicalGradient)
-    return Opening(method.name, Verdict.UNMEASURED if physical else Verdict.RUNS)
+    return Opening(method.name, Openness.UNMEASURED if physical else Openness.RUNS)
 
 
 def measure_openings(
@@ -141,7 +141,7 @@ def measure_openings(
             conditions += measure_conditions(system, seed=recipe.seed)
         methods = dict(declared.methods)
         for name, opening in declared.methods.items():
-            if opening.verdict is Verdict.UNMEASURED:
+            if opening.openness is Openness.UNMEASURED:
                 watcher.phase(f"comparing the gradient of {name} with finite differences of the bench")
                 methods[name] = _measured(name, bench, recipe, config, conditions)
         return Openings(declared.systems, tuple(conditions), methods, _shots(bench) - before)
@@ -162,15 +162,15 @@ def _measured(
         method.prepare(model, setting)
         found = tuple(gradient_fidelity(model, x, y, nn.functional.cross_entropy, config, generator=generator))
     except (CapabilityError, RunError) as error:
-        return Opening(name, Verdict.CLOSED, str(error))
+        return Opening(name, Openness.CLOSED, str(error))
     if isinstance(method, PhysicalGradient) and method.by_design:
-        return Opening(name, Verdict.APPROXIMATE, f"by design: {method.by_design}", found)
+        return Opening(name, Openness.APPROXIMATE, f"by design: {method.by_design}", found)
     qualified = [one for one in conditions if one.bears_on in type(method).needs and one.says == "not met"]
     why = "; ".join(f"{one.name} {one.value:.2g}" for one in qualified)
     off = any(one.cosine < 0.99 - 2 * one.cosine_error for one in found)
     if not off and not qualified:
-        return Opening(name, Verdict.EXACT, "", found)
-    return Opening(name, Verdict.APPROXIMATE, why or "nothing that was measured tells why", found)
+        return Opening(name, Openness.EXACT, "", found)
+    return Opening(name, Openness.APPROXIMATE, why or "nothing that was measured tells why", found)
 
 
 def _shots(bench: Bench) -> int:

@@ -17,13 +17,13 @@ from pnnlab.nn import SHALLOW
 from pnnlab.systems import Lane, Span, System
 from pnnlab.training._account import Account, Load, Window, account, hardware_time
 from pnnlab.training._build import build_method, build_model, build_twins
+from pnnlab.training._diagnosis import Diagnosis, Tuning, judge
 from pnnlab.training._experiment import Watcher
 from pnnlab.training._overlap import HostCost, best_micro_batch, host_cost, overrun
 from pnnlab.training._prediction import Prediction, predict
 from pnnlab.training._recipe import Recipe
 from pnnlab.training._tasks import load_task
 from pnnlab.training._trainer import MICRO_BATCHES, Trainer
-from pnnlab.training._verdict import Tuning, Verdict, judge
 
 __all__ = ["Profile", "profile"]
 
@@ -43,7 +43,7 @@ class Profile:
         account: Where the time went. On a simulated clock its bench is this computer, which computes the simulation.
         cost: What the host needs for a micro-batch; `None` where no backward pass was recorded.
         prediction: What a real bench would take; `None` where the bench's clock is real.
-        verdict: What bounds the speed: measured on a real clock, predicted on a simulated one.
+        diagnosis: What bounds the speed: measured on a real clock, predicted on a simulated one.
         steps: Begin and end of each step by the performance counter.
         spans: What was recorded in them.
     """
@@ -55,7 +55,7 @@ class Profile:
     account: Account
     cost: HostCost | None
     prediction: Prediction | None
-    verdict: Verdict
+    diagnosis: Diagnosis
     steps: tuple[Window, ...]
     spans: tuple[Span, ...]
 
@@ -116,8 +116,8 @@ def profile(bench: Bench, recipe: Recipe, *, steps: int = 20, watcher: Watcher |
             micro_batch=size, shot_s=shot_s,
         )  # fmt: skip
     tuning = None if cost is None else _tuning(cost, batch, size, shot_s, steps)
-    verdict = judge(prediction or found, tuning, retaken_s=found.retakes_s)
-    return Profile(recipe.method, batch, size, len(sizes), found, cost, prediction, verdict, made.steps, made.spans)
+    diagnosis = judge(prediction or found, tuning, retaken_s=found.retakes_s)
+    return Profile(recipe.method, batch, size, len(sizes), found, cost, prediction, diagnosis, made.steps, made.spans)
 
 
 @dataclass(frozen=True)

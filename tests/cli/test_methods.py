@@ -18,9 +18,9 @@ def test_a_bench_is_told_what_it_allows_and_what_it_lacks(pnnlab) -> None:  # ty
 def test_without_a_twin_methods_that_need_one_are_told_apart(pnnlab) -> None:  # type: ignore[no-untyped-def]
     answer = pnnlab("methods", "--bench", "instruments.yaml", "--set", "method=spsa", "--set", "twins={}", "--json")
     methods = json.loads(answer.out)["instruments.yaml"]["methods"]
-    assert methods["physics_aware"]["verdict"] == "needs a twin"
+    assert methods["physics_aware"]["openness"] == "needs a twin"
     assert "optics" in methods["physics_aware"]["reason"]
-    assert methods["spsa"]["verdict"] == "runs"
+    assert methods["spsa"]["openness"] == "runs"
 
 
 def test_several_benches_make_a_matrix_with_what_each_lacks(pnnlab, folder: Path) -> None:  # type: ignore[no-untyped-def]
@@ -42,7 +42,7 @@ def test_a_bench_of_forward_passes_only_has_nothing_to_measure(pnnlab) -> None: 
     found = json.loads(answer.out)["instruments.yaml"]
     assert found["conditions"] == []
     assert found["shots"] == 0
-    assert found["methods"]["state_separation"]["verdict"] == "closed"
+    assert found["methods"]["state_separation"]["openness"] == "closed"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def test_json_is_the_same_in_si_units(pnnlab) -> None:
     assert sum(predicted["parts_s"].values()) == pytest.approx(predicted["wall_s"])
     # nothing waits in simulated time: what the clock counts is what the devices need, and the first settling
     assert 64 * system["shot_s"] <= predicted["bench_s"] * (1 + 1e-9) < 66 * system["shot_s"]
-    assert found["verdict"]["bound"] == "hardware"
+    assert found["diagnosis"]["bound"] == "hardware"
 
 
 def test_a_real_clock_is_measured(pnnlab, edit) -> None:

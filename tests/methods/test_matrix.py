@@ -9,7 +9,7 @@ from pnnlab.bench import Bench, BenchFile
 from pnnlab.errors import CapabilityError
 from pnnlab.methods import check_capabilities, find_method, known_methods
 from pnnlab.systems import Capability, System
-from pnnlab.training import Verdict, find_openings, read_recipe
+from pnnlab.training import Openness, find_openings, read_recipe
 
 ROOT = Path(__file__).parents[2]
 BENCHES = [
@@ -34,9 +34,9 @@ def test_every_method_runs_or_is_told_what_is_lacking(layers: tuple[list[System]
     for name, opening in found.items():
         method = find_method(name)
         missing = {what for system in systems for what in method.needs - system.capabilities}
-        assert (opening.verdict is Verdict.CLOSED) == bool(missing)
+        assert (opening.openness is Openness.CLOSED) == bool(missing)
         assert all(what in opening.reason for what in missing)
-        if opening.verdict is Verdict.TWIN:
+        if opening.openness is Openness.TWIN:
             assert method.needs_twin
             assert twins < {system.name for system in systems}
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pnnlab.systems import Lane, Span
 from pnnlab.training import Load, course
 from pnnlab.training._account import account, hardware_time
+from pnnlab.training._diagnosis import Bound, Tuning, judge
 from pnnlab.training._overlap import HostCost, best_micro_batch, host_cost, overrun
 from pnnlab.training._prediction import predict
-from pnnlab.training._verdict import Bound, Tuning, judge
 
 BENCH, HOST = Lane.BENCH, Lane.HOST
 

@@ -8,7 +8,7 @@ from typing import Final
 from pnnlab.training._account import Account
 from pnnlab.training._prediction import Prediction
 
-__all__ = ["Bound", "Tuning", "Verdict", "judge"]
+__all__ = ["Bound", "Diagnosis", "Tuning", "judge"]
 
 _ENOUGH: Final = 0.95
 """From this duty on there is nothing to be gained that would be worth a change."""
@@ -53,7 +53,7 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Diagnosis:
     """What bounds the speed, and by how much another choice would raise it.
 
     Attributes:
@@ -74,7 +74,7 @@ class Verdict:
     text: str
 
 
-def judge(found: Account | Prediction, tuning: Tuning | None, *, retaken_s: float = 0.0) -> Verdict:
+def judge(found: Account | Prediction, tuning: Tuning | None, *, retaken_s: float = 0.0) -> Diagnosis:
     """Say what bounds the speed.
 
     Args:
@@ -93,14 +93,14 @@ def judge(found: Account | Prediction, tuning: Tuning | None, *, retaken_s: floa
     bound = max(losses, key=lambda one: losses[one])
     if now >= _ENOUGH or losses[bound] <= 0:
         said = f"The hardware: it measures for {now:.0%} of the time; only faster devices or fewer shots would gain."
-        return Verdict(Bound.HARDWARE, now, now, now, None, said)
+        return Diagnosis(Bound.HARDWARE, now, now, now, None, said)
     loss_s, share = losses[bound], losses[bound] / wall_s
     micro_batch = None
     if bound is Bound.HOST and tuning is not None and min(tuning.gain_s, loss_s) >= _WORTH * wall_s:
         bound, micro_batch, loss_s = Bound.MICRO_BATCH, tuning.best, min(tuning.gain_s, loss_s)
     possible = useful_s / (wall_s - loss_s)
     raised = f"{what} about {possible:.2f} instead of {now:.2f}"
-    return Verdict(bound, share, now, possible, micro_batch, _text(bound, share, raised, tuning))
+    return Diagnosis(bound, share, now, possible, micro_batch, _text(bound, share, raised, tuning))
 
 
 def _measured_losses(found: Account) -> dict[Bound, float]:
