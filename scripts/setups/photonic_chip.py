@@ -65,6 +65,17 @@ class Errors:
         zero = [torch.zeros(InterferometerMesh(PORTS).n_mzis)] * N_MESHES
         return cls(zero, zero, zero, zero)
 
+    @classmethod
+    def drawn(cls, seed: int, *, splitters: bool, shifters: bool) -> "Errors":
+        """Return normally distributed ones as large as those published, of standard deviation 0.06."""
+        generator, n = torch.Generator().manual_seed(seed), InterferometerMesh(PORTS).n_mzis
+        left, right, theta, phi = (0.06 * torch.randn(4, N_MESHES, n, generator=generator)).unbind(0)
+        zero = cls.none()
+        return cls(
+            list(left) if splitters else zero.left, list(right) if splitters else zero.right,
+            list(theta) if shifters else zero.theta_rad, list(phi) if shifters else zero.phi_rad,
+        )  # fmt: skip
+
 
 def read_errors(folder: Path, *, splitters: bool, shifters: bool) -> Errors:
     """Return the published errors of standard deviation 0.06, of beam splitters, phase shifters, or both."""
