@@ -15,6 +15,7 @@ from pnnlab.errors import BenchFileError, CapabilityError, SetpointError
 from pnnlab.methods import FullyForward, InSituDiffractive
 from pnnlab.nn import interface_of
 from pnnlab.systems import Capability, CarriesFields, FreeSpaceSystem, Side
+from pnnlab.training import measure_conditions
 from pnnlab.twins import DiffractiveTwin, DiffractiveTwinConfig
 from pnnlab_drivers.sim.camera import SimCamera
 from pnnlab_drivers.sim.free_space_table import FreeSpaceTable
@@ -115,6 +116,16 @@ def test_grey_levels_counts_and_noise_leave_the_gradient_a_small_angle(method: C
         for options in (coarse, noisy)
     )
     assert 0.995 < both < levels < 1
+
+
+def test_symmetries_are_measured_through_the_panel() -> None:
+    def found(**options: Any) -> dict[str, float]:
+        return {one.name: one.value for one in measure_conditions(masks(**options))}
+
+    perfect, turned, askew = found(), found(nonreciprocity=0.1), found(shift_px=0.3)
+    assert perfect["reciprocity error"] < 1e-9 and perfect["mirror-symmetry error"] < 1e-9
+    assert turned["reciprocity error"] > 0.05
+    assert askew["reciprocity error"] < 1e-9 and askew["mirror-symmetry error"] > 0.05
 
 
 # Displays and frames
