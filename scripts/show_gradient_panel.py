@@ -20,8 +20,9 @@ from rich.table import Table
 from pnnlab.methods import FullyForward, InSituDiffractive, TrainingMethod
 from scripts.setups.wave_benches import free_space, gradients
 
-LIGHT: Final[Mapping[str, Any]] = {"photons_per_pixel_s": 1e7, "wiring": {"unit_counts": 210}}
+PHOTONS_PER_PIXEL_S: Final = 1e7
 """As many electrons, 6000 at intensity 1, as the four sensor pixels have together that see a pixel on that bench."""
+WIRING: Final[Mapping[str, Any]] = {"unit_counts": 210, "subtract_dark": True}
 GAIN: Final = 210 / 6000
 
 LEVELS: Final = {"slm": {"quantised": True}}
@@ -33,6 +34,7 @@ BEND: Final = {"slm": {"bend_rad": 0.01}}
 GAINS: Final = {"slm": {"gain_spread": 0.005}}
 FLATNESS: Final = {"slm": {"flatness_rad": 0.02}}
 DEAD: Final = {"slm": {"dead_fraction": 0.0005}}
+ALL: Final = (*FLOOR, BEND, GAINS, FLATNESS, DEAD)
 
 CASES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     "nothing": (),
@@ -45,8 +47,9 @@ CASES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
     "0.5 % spread of the stroke": (GAINS,),
     "20 mrad of flatness": (FLATNESS,),
     "0.05 % dead pixels": (DEAD,),
-    "all of it": (*FLOOR, BEND, GAINS, FLATNESS, DEAD),
-    "all, crosstalk of 0.3 pixels": (*FLOOR, BEND, GAINS, FLATNESS, DEAD, {"slm": {"crosstalk_px": 0.3}}),
+    "all of it": ALL,
+    "all, the dark not taken off": (*ALL, {"wiring": {"subtract_dark": False}}),
+    "all, crosstalk of 0.3 pixels": (*ALL, {"slm": {"crosstalk_px": 0.3}}),
     "a panel without calibration": (
         *FLOOR, {"slm": {"bend_rad": 0.05, "gain_spread": 0.05, "flatness_rad": 0.38, "dead_fraction": 0.002}},
     ),
@@ -55,15 +58,21 @@ CASES: Final[Mapping[str, tuple[Mapping[str, Any], ...]]] = {
 
 def cosines(faults: tuple[Mapping[str, Any], ...], method: type[TrainingMethod], seeds: int) -> list[float]:
     """Return the cosine of measured and exact gradient of each seed."""
-    slm: dict[str, Any] = {}
-    camera: dict[str, Any] = {"quantum_efficiency": 0.6, "gain_counts_per_electron": GAIN, "bit_depth": 12}
+    options: dict[str, dict[str, Any]] = {
+        "slm": {}, "wiring": {**WIRING},
+        "camera": {"quantum_efficiency": 0.6, "gain_counts_per_electron": GAIN, "bit_depth": 12},
+    }  # fmt: skip
     for fault in faults:
-        slm |= fault.get("slm", {})
-        camera |= fault.get("camera", {})
-    return [
-        gradients(free_space(seed=seed, block=4, slm=slm, camera=camera, **LIGHT), method(), batch=8, seed=seed).cosine
-        for seed in range(seeds)
-    ]
+        for part, changes in fault.items():
+            options[part] |= changes
+    found = []
+    for seed in range(seeds):
+        system = free_space(
+            seed=seed, block=4, photons_per_pixel_s=PHOTONS_PER_PIXEL_S, slm=options["slm"], camera=options["camera"],
+            wiring=options["wiring"],
+        )  # fmt: skip
+        found.append(gradients(system, method(), batch=8, seed=seed).cosine)
+    return found
 
 
 def main() -> None:

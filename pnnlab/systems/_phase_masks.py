@@ -41,6 +41,8 @@ class MasksConfig(SystemConfig):
         mirror_symmetric: Whether the set-up is built as its own mirror image: equal spaces at equal distance from the
             ends, planes aligned.
         reference_amplitude: Amplitude of the reference wave at every plane, in units of a source at 1.
+        subtract_dark: Whether fields that are sent have those taken off that are there while all sources are dark: for
+            sources that are not quite. They are measured once for all fields of a call, by four shots.
     """
 
     pixels: tuple[int, int]
@@ -50,6 +52,7 @@ class MasksConfig(SystemConfig):
     taps: bool = True
     mirror_symmetric: bool = True
     reference_amplitude: float = Field(default=1.0, gt=0)
+    subtract_dark: bool = False
 
     @model_validator(mode="after")
     def _check_rows(self) -> Self:
@@ -192,7 +195,7 @@ class PhaseMasks(LinkedSystem):
     # Fields
 
     def send(self, field: ComplexArray, theta: FloatArray, *, side: Side = Side.IN) -> MaskReading:
-        """See `CarriesFields.send`; four shots a row.
+        """See `CarriesFields.send`; four shots a row, and four for the dark where that is subtracted.
 
         Raises:
             CapabilityError: Nothing can be sent in at the outputs.
@@ -210,12 +213,14 @@ class PhaseMasks(LinkedSystem):
                 f"{self.name}: fields of shape {field.shape} with quadratures up to {largest:g} are to be sent in, "
                 f"expected is (batch, {self.n_ports}) and up to 1, the largest that a source makes; nothing was sent"
             )
-        dark = np.zeros((len(field), self.n_in), self.dtype)
+        n, subtracts = len(field), self.config.subtract_dark
+        dark = np.zeros((n + subtracts, self.n_in), self.dtype)
         drive = self.encode(dark, np.asarray(theta, self.dtype))[0]
         drive[:, : self.n_ports] = 0  # constant light, too
         first = self._sources[side]
-        drive[:, first : first + 2 * self.n_ports] = np.concatenate([field.real, field.imag], -1)
-        return self._told(self.probe(self._stepped(drive)), side)
+        drive[:n, first : first + 2 * self.n_ports] = np.concatenate([field.real, field.imag], -1)
+        fields = self._fields(self.probe(self._stepped(drive)))
+        return self._told(fields[:n] - fields[n:] if subtracts else fields, side)
 
     def look(self, x: FloatArray, theta: FloatArray) -> tuple[FloatArray, MaskReading]:
         """Measure a forward pass and all its fields; five shots a sample.
@@ -231,7 +236,7 @@ class PhaseMasks(LinkedSystem):
         self._check(x, theta)
         drive = self.encode(x, theta)[0]
         reading = self.probe(np.concatenate([drive, self._stepped(drive)]))
-        return self.outputs(reading[: len(x)]), self._told(reading[len(x) :], Side.IN)
+        return self.outputs(reading[: len(x)]), self._told(self._fields(reading[len(x) :]), Side.IN)
 
     def mirrored(self, values: AnyArray) -> AnyArray:
         """Return controls, or what was read next to each, of the mirror image: masks in the opposite order."""
@@ -267,14 +272,18 @@ class PhaseMasks(LinkedSystem):
         flat: FloatArray = steps.reshape(-1, drive.shape[1])
         return flat
 
-    def _told(self, reading: FloatArray, side: Side) -> MaskReading:
-        """Return the fields of readings at all phases of the reference, for light from a side."""
-        config, n = self.config, self.n_ports
+    def _fields(self, reading: FloatArray) -> ComplexArray:
+        """Return the fields at all planes, shape `(batch, n_readings)`, of readings at all phases of the reference."""
         steps = reading.reshape(_STEPS, -1, reading.shape[-1])
         around = (steps[0] - steps[2]) + 1j * (steps[1] - steps[3])
-        field = around / (4 * config.reference_amplitude)
+        field: ComplexArray = around / (4 * self.config.reference_amplitude)
+        return field
+
+    def _told(self, field: ComplexArray, side: Side) -> MaskReading:
+        """Return what the fields at all planes tell of light from a side."""
+        n = self.n_ports
         out = field[:, :n] if side is Side.IN else field[:, n : 2 * n]
-        if not config.taps:
+        if not self.config.taps:
             return MaskReading(out)
         before, behind = np.split(field[:, -2 * self.n_controls :], 2, -1)
         return MaskReading(out, before, behind)

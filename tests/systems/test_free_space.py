@@ -118,6 +118,20 @@ def test_grey_levels_counts_and_noise_leave_the_gradient_a_small_angle(method: C
     assert 0.995 < both < levels < 1
 
 
+def test_what_is_there_in_the_dark_is_taken_off() -> None:
+    (field, theta), none = light(), np.zeros((1, N), complex)
+    uneven: dict[str, Any] = {"slm": {"flatness_rad": 0.1}}
+    plain, taken = masks(**uneven), masks(**uneven, wiring={"subtract_dark": True})
+    dark, seen = plain.send(none, theta), plain.send(field, theta)
+    assert dark.out is not None and np.abs(dark.out).max() > 1e-3, "sources that are uneven are not quite dark"
+    found = taken.send(field, theta)
+    for part in ("out", "inside", "behind"):
+        np.testing.assert_allclose(getattr(found, part), getattr(seen, part) - getattr(dark, part), atol=1e-11)
+    assert taken.n_shots == 4 * (3 + 1)
+    exact = gradients(free_space((4, 4), 3, wiring={"subtract_dark": True}), InSituDiffractive())
+    assert exact.error < 1e-11 and exact.error_x < 1e-11
+
+
 def test_symmetries_are_measured_through_the_panel() -> None:
     def found(**options: Any) -> dict[str, float]:
         return {one.name: one.value for one in measure_conditions(masks(**options))}
