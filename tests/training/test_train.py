@@ -239,3 +239,19 @@ def test_a_method_that_finds_the_difference_itself_keeps_the_twin_of_the_design(
     bench = Path(__file__).parents[2] / "scripts" / "benches" / "factored_mesh.yaml"
     outcome = train(bench, "fitted", changes={"method": "l2ight", "max_steps": 1}, root=tmp_path)
     assert not outcome.fits
+
+
+def test_vowels_are_heard_by_a_cavity_from_the_file_that_is_named(tmp_path: Path) -> None:
+    bench, path = Path(__file__).parents[2] / "scripts" / "benches" / "wave_medium.yaml", tmp_path / "vowels.csv"
+    names = ("ae", "ah", "aw", "er", "ih", "iy", "uw")
+    drawn = torch.rand(len(names), 12, generator=torch.Generator().manual_seed(0)).tolist()
+    lines = ["token," + ",".join(f"F{k}" for k in range(12))]
+    for k in range(6):
+        for name, formants in zip(names, drawn, strict=True):
+            lines.append(f"w{k:02d}{name}," + ",".join(f"{1000 + 500 * f + k:.1f}" for f in formants))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    task = {"kind": "vowels", "path": str(path), "test": 7, "validation": 7}
+    outcome = train(bench, "vowels", changes={"task": task, "epochs": 10, "batch": 7}, root=tmp_path / "runs")
+    assert outcome.test_accuracy > 0.8
+    with pytest.raises(RunError, match=r"absent\.csv: no vowels can be read"):
+        train(bench, "vowels", changes={"task": {"kind": "vowels", "path": "absent.csv"}}, root=tmp_path / "runs")
