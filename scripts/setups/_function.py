@@ -172,13 +172,13 @@ class FunctionSystem(System):
         """See `System.sensor`."""
         return self._table
 
-    def condition(self) -> dict[str, Any]:
-        """Return what later readings depend on: the noise, and the physics where it is a module."""
+    def state(self) -> dict[str, Any]:
+        """See `System.state`: the noise, and the physics where it is a module."""
         return self._table.condition()
 
-    def set_condition(self, condition: Mapping[str, Any]) -> None:
-        """Go back to what `condition` returned."""
-        self._table.set_condition(condition)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `System.restore`."""
+        self._table.set_condition(state)
 
     def twin(self) -> PlantTwin:
         """Return the noise-free function itself as a twin: training by its exact gradient."""

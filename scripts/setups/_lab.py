@@ -30,12 +30,12 @@ class Lab:
 
     def state(self) -> dict[str, object]:
         """Return what later readings depend on."""
-        return {name: system.condition() for name, system in self.systems.items()}
+        return {name: system.state() for name, system in self.systems.items()}
 
     def restore(self, state: dict[str, object]) -> None:
         """Go back to what `state` returned."""
         for name, system in self.systems.items():
-            system.set_condition(cast(Mapping[str, Any], state[name]))
+            system.restore(cast(Mapping[str, Any], state[name]))
 
 
 def layer_from(system: FunctionSystem, twin: DigitalTwin | None, setting: Tensor) -> PhysicalLayer:

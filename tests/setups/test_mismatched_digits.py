@@ -47,7 +47,7 @@ def test_a_drifting_device_goes_on_from_its_checkpoint() -> None:
     first, second = (bench.trainer(PhysicsAware(), task, epochs=1) for bench in benches)
     first.run()
     second.load_state(first.state())  # type: ignore[arg-type]
-    kept = benches[0].lab.systems["layer-0"].condition()["physics"]["wander"]
+    kept = benches[0].lab.systems["layer-0"].state()["physics"]["wander"]
     assert float(kept.abs().max()) > 0
     assert deploy(benches[0].model, task.test) == deploy(benches[1].model, task.test)
 
