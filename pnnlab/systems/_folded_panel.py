@@ -151,7 +151,7 @@ class FoldedPanel(Link):
         self._check_inside("sensor", config.camera, sensor.places, config.size(sensor.block), camera.sensor_shape)
         self._check_counts()
         self._map_panel()
-        self._map_frame(self._look_at(system))
+        self._map_frame(self._look())
         way = frame_taker(slm, camera)
         self.mode = way.mode
         self._timing = system.calibrated_timing(
@@ -181,7 +181,7 @@ class FoldedPanel(Link):
                 f"counts, {config.camera} ends at {top}; lower `exposure`, and `unit_counts` with it; nothing was sent"
             )
 
-    def _look_at(self, system: System) -> RegionOfInterest:
+    def _look(self) -> RegionOfInterest:
         """Have the camera read what holds all regions; return what it reads."""
         config, camera = self._config, self._camera
         corners = np.array(list(config.sensor.places.values()))
@@ -191,7 +191,7 @@ class FoldedPanel(Link):
         roi = camera.roi
         if roi.top > top or roi.left > left or roi.top + roi.height < bottom or roi.left + roi.width < right:
             raise SetpointError(
-                f"{system.name}: {config.camera} reads {roi}, which does not hold rows {top} to {bottom} and columns "
+                f"{self._name}: {config.camera} reads {roi}, which does not hold rows {top} to {bottom} and columns "
                 f"{left} to {right}; choose other corners of `sensor` in the bench file"
             )
         return roi
