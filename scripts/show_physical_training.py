@@ -75,6 +75,7 @@ ROWS = {
     "oscillators": Row("oscillators", "digits", ("equilibrium_propagation",)),
     "springs": Row("springs", "iris", ("equilibrium_propagation",)),
     "ising": Row("ising", "iris", ("equilibrium_propagation",)),
+    "ising_hebbian": Row("ising", "hebbian", ("contrastive_hebbian",)),
     "spins": Row("spins", "iris", ("equilibrium_propagation",)),
     "madem": Row("crossbar", "madem", ("madem",)),
     "crossbar_training": Row(
