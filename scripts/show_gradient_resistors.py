@@ -1,6 +1,6 @@
 """Draw how gradients that a network of conductances measures of itself degrade, beside what theory predicts.
 
-    python scripts/show_gradient_resistors.py --plot gradient_resistors.png
+    python scripts/show_gradient_resistors.py --plot docs/images/gradient_resistors.png
     python scripts/show_gradient_resistors.py --panels nudge noise --seeds 10
 
 20 nodes joined by cubic elements, 3 inputs, 3 outputs, 4 samples: equilibrium propagation and coupled learning through
@@ -187,19 +187,23 @@ def draw(results: Mapping[str, Mapping[str, tuple[list[float], list[float] | Non
     n_rows = math.ceil(len(results) / n_columns)
     figure = Figure(figsize=(3.7 * n_columns, 3.2 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axes, (name, curves) in zip(grid, results.items(), strict=False):
+    for k_panel, (axes, (name, curves)) in enumerate(zip(grid, results.items(), strict=False)):
         panel = PANELS[name]
         for k, (label, (found, theory)) in enumerate(curves.items()):
             axes.plot(panel.values, [max(value, FLOOR) for value in found], "o", color=f"C{k}", label=label)
             if theory is not None:
                 axes.plot(panel.values, [max(value, FLOOR) for value in theory], "--", color=f"C{k}")
         axes.set(xlabel=panel.label, yscale="log", xscale="linear" if name == "steps" else "log")
-        axes.set_ylabel("sine of the angle" if name == "coupled" else "relative error of the gradient")
+        if name == "coupled":
+            axes.set_ylabel("sine of the angle")
+        elif k_panel % n_columns == 0:
+            axes.set_ylabel("relative error of the gradient")
         axes.grid(alpha=0.25)
         axes.legend(fontsize="small", frameon=False)
     for axes in grid[len(results) :]:
         axes.set_axis_off()
-    figure.savefig(path, dpi=130)
+    figure.suptitle("Gradients that a network of conductances measures of itself, against autograd; dashed: theory")
+    figure.savefig(path, dpi=90)
 
 
 def main() -> None:
