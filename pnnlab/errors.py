@@ -112,15 +112,15 @@ class BenchFileError(PnnlabError):
 
 
 class BenchError(PnnlabError):
-    """Some devices failed while the bench opened or closed; every failure is listed.
+    """Some devices or systems failed while the bench opened or closed; every failure is listed.
 
     Attributes:
-        failures: Device name to the error that it raised.
+        failures: Name of the device or system to the error that it raised.
     """
 
     def __init__(self, action: str, failures: Mapping[str, Exception]) -> None:
         self._action, self.failures = action, dict(failures)
-        lines = [f"{len(failures)} of the bench's devices could not be {action}"]
+        lines = [f"{len(failures)} {'part' if len(failures) == 1 else 'parts'} of the bench could not be {action}"]
         lines += [f"  {name}: {type(error).__name__}: {error}" for name, error in failures.items()]
         super().__init__("\n".join(lines))
 

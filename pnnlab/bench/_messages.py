@@ -102,6 +102,8 @@ def _texts(error: ErrorDetails) -> tuple[str, str]:
     if error["type"] in ("value_error", "assertion_error"):
         # the models of this project write "found; allowed"; others' messages stand as they are
         found, _, allowed = str(context["error"]).partition("; ")
+        if not allowed and isinstance(error["input"], dict):
+            return found, "correct it"  # of several keys of a section: the section itself is no news
         return (found, allowed) if allowed else (f"{it} is not allowed", found or "correct it")
     if error["type"] in _TEXTS:
         found, allowed = _TEXTS[error["type"]]

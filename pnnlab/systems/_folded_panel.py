@@ -117,7 +117,7 @@ class FoldedPanelConfig(MasksConfig):
                 f"{key}: {pair} overlap, each is {size[0]} x {size[1]}" for pair in _overlaps(places.places, size)
             ]
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError(f"{', '.join(wrong)}; correct the corners")
         return self
 
     def size(self, block: int) -> Corner:

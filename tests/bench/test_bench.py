@@ -121,7 +121,7 @@ def test_systems_are_wired_with_the_open_devices(write: Write) -> None:
 
 def test_a_device_that_fails_to_close_does_not_keep_the_others_open(write: Write) -> None:
     bench = Bench.from_file(write(slm="fails: safe", camera="fails: close")).open()
-    with pytest.raises(BenchError, match="2 of the bench's devices could not be closed") as caught:
+    with pytest.raises(BenchError, match="2 parts of the bench could not be closed") as caught:
         bench.close()
     assert list(caught.value.failures) == ["slm", "camera"]
     assert "safe card" in journal(bench)

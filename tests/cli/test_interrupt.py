@@ -82,7 +82,7 @@ def test_the_way_to_go_on_names_the_folder_of_the_runs(pnnlab, folder: Path, sig
 
 def test_a_device_that_failed_while_closing_is_not_called_safe(capsys: pytest.CaptureFixture[str]) -> None:
     stop = KeyboardInterrupt()
-    stop.add_note("1 of the bench's devices could not be closed")  # as the bench does
+    stop.add_note("1 part of the bench could not be closed")  # as the bench does
     with pytest.raises(typer.Exit) as ended, open_watcher(Path("runs")):
         raise stop
     assert ended.value.exit_code == 130

@@ -271,7 +271,12 @@ def test_light_that_no_source_makes_is_refused(field: np.ndarray, message: str) 
     [
         ("    slm: slm\n", "    slm: camera\n", r"the device 'camera' \(SimCamera\) is no SpatialLightModulator"),
         ("    camera: camera\n", "    camera: slm\n", r"the device 'slm' \(SimSlm\) is no Camera"),
-        ("reference: [0, 16]", "reference: [0, 15]", "source 2 and the reference overlap"),
+        (
+            "reference: [0, 16]",
+            "reference: [0, 15]",
+            r"systems\.\w+: panel: source 2 and the reference overlap.*; correct the corners",
+        ),
+        ("    slm: slm\n", "    slm: slm\n    references: 9\n", r"systems\.\w+: references take 9 rows.*; correct it"),
     ],
 )
 def test_a_file_says_what_is_wired_wrongly(old: str, new: str, message: str, tmp_path: Path) -> None:
