@@ -22,7 +22,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pnnlab.errors import DeviceError
-from pnnlab_drivers.display._monitor import Desktop, Monitor, open_desktop
+from pnnlab_drivers.display._desktop import Desktop, open_desktop
+from pnnlab_drivers.display._monitor import Monitor
 
 __all__ = ["Order", "main"]
 

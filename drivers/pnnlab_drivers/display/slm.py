@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from pnnlab.devices import Candidate, DeviceOptions, Identity, SettingValue, SpatialLightModulator
 from pnnlab.errors import DeviceError, StateError
 from pnnlab.quantities import Hertz, Metres, Seconds
+from pnnlab_drivers.display._desktop import open_desktop
 from pnnlab_drivers.display._link import WindowLink
-from pnnlab_drivers.display._monitor import Monitor, Wanted, choose, open_desktop
+from pnnlab_drivers.display._monitor import Monitor, Wanted, choose
 
 __all__ = ["DisplaySlm", "DisplaySlmOptions"]
 

@@ -378,7 +378,7 @@ def wrong(painter, levels):
     levels[-1, 0] ^= 1
     draw(painter, levels)
 _painter.Painter._draw = wrong
-from pnnlab_drivers.display._monitor import open_desktop
+from pnnlab_drivers.display._desktop import open_desktop
 (monitor,) = open_desktop("{screens.name}.0").monitors()
 with tempfile.NamedTemporaryFile() as file:
     file.truncate(monitor.height * monitor.width)
