@@ -1,6 +1,6 @@
 """Draw how training a crossbar in place bears the asymmetry of its cells, method by method.
 
-    python scripts/show_crossbar_training.py --out crossbar_training.png
+    python scripts/show_crossbar_training.py --out docs/images/crossbar_training.png
     python scripts/show_crossbar_training.py --steps 1500 --asymmetries 0 0.3 0.6 --out quick.png
 
 Linear regression of 10 x 20 weights on simulated soft-bounds cells (`scripts/setups/pulsed_regression.py`), one sample
@@ -51,15 +51,15 @@ def draw(asymmetries: Sequence[float], errors: Mapping[str, Sequence[float]], st
         if name in _PUBLISHED:
             axes.plot((0, 0.1, 0.3, 0.6), _PUBLISHED[name], ":", color=line.get_color(), linewidth=1)
     axes.axhline(1, color="0.6", linewidth=0.8)
-    axes.text(asymmetries[0], 1.04, "no better than no weights at all", color="0.4", fontsize=8)
+    axes.text(asymmetries[0], 0.96, "no better than no weights at all", color="0.4", fontsize=8, va="top")
     axes.set(
         xlabel="asymmetry of up and down steps (standard deviation over cells)", ylabel="relative error of the weights",
-        yscale="log", title=f"Crossbar of 10 x 20 weights trained by pulses, {steps} samples; dotted: literature model",
+        yscale="log", title=f"Crossbar of 10 x 20 weights trained by pulses, {steps} samples; dotted: another model",
     )  # fmt: skip
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8, ncols=2)
-    figure.savefig(out, dpi=150)
+    figure.savefig(out, dpi=120)
 
 
 def main() -> None:
