@@ -136,7 +136,7 @@ def main() -> None:
     mpl.use("agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained")
+    figure, axes = plt.subplots(2, 3, figsize=(12.5, 7), layout="constrained")
     draw_nudges(axes[0, 0])
     draw_scatter(axes[0, 1])
     draw_softness(axes[0, 2])
@@ -153,10 +153,10 @@ def main() -> None:
         ("hurried: switched on in a time of 1 / x", lambda value: made("spins", ramp=1 / value)),
         ("misread with a probability of x", lambda value: made("spins", flip=value)),
     ]
-    draw_knob(axes[1, 2], np.geomspace(0.02, 0.3, 6), spins, None)
+    draw_knob(axes[1, 2], np.geomspace(0.01, 0.3, 6), spins, None)
     axes[1, 2].set(xlabel="x", title="quantum spins: hurried, misread")
     figure.suptitle("Equilibrium propagation on nodes that settle, against autograd (dotted: theory)")
-    figure.savefig(args.out, dpi=110)
+    figure.savefig(args.out, dpi=80)
     print(f"drawn: {args.out}")
 
 
