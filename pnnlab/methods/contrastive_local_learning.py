@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn, optim
@@ -34,11 +35,13 @@ class ContrastiveLocalLearningOptions(MethodOptions):
             itself with the squared error `|y - t|²/2`. The board moves its controls by what a sample says, whole, so
             targets must come nearer as errors get small: pulled as hard as wrong samples, right ones undo what was
             learned of these.
+        most: The farthest that a target lies from an output, however large the error.
         learn_s: How long each sample is learned, in s; it falls to nothing over the training.
     """
 
     eta: float = Field(default=0.5, gt=0, le=1)
     reach: float = Field(default=1.0, gt=0)
+    most: float = Field(default=1.0, gt=0)
     learn_s: float = Field(default=1e-4, gt=0)
 
 
@@ -86,6 +89,8 @@ class ContrastiveLocalLearning(TrainingMethod):
         outer = segment.outer
         slope = torch.zeros_like(outer) if outer.grad is None else outer.grad
         move, _ = pushes(slope.numpy(), self.options.reach, normalise=False)
+        largest = np.abs(move).max(1, keepdims=True)
+        move = move * np.minimum(1, self.options.most / np.maximum(largest, np.finfo(move.dtype).tiny))
         self._learn(segment.inner.detach().numpy(), outer.detach().numpy() + move)
         optimiser.step()
         self._k += 1

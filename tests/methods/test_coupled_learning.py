@@ -62,20 +62,24 @@ def test_a_board_learns_by_itself_and_its_leak_pulls_at_what_was_learned() -> No
     assert float(leaking.controls.detach().mean()) < 0.7 * float(board.controls.detach().mean())
 
 
+def learned(error: float) -> Tensor:
+    """Return by how much a sample moves the controls, if its target lies so far from its output."""
+    one, x = layer(copies=True), torch.tensor([[0.5, 0.2]], dtype=torch.float64)
+    method: TrainingMethod = make_method("contrastive_local_learning", {"eta": 0.1, "learn_s": 1e-3})
+    method.prepare(model := nn.Sequential(one), Setting(1, 1, 2, 0.1, dtype=torch.float64))
+    before, target = one.controls.detach().clone(), model(x).detach() + error
+    method.step(model, x, target, half_square, torch.optim.SGD(model.parameters(), lr=0.1))
+    return one.controls.detach() - before
+
+
 def test_what_a_board_learns_of_a_sample_shrinks_with_its_error() -> None:
-    x = torch.tensor([[0.5, 0.2]], dtype=torch.float64)
-
-    def learned(error: float) -> Tensor:
-        one = layer(copies=True)
-        method: TrainingMethod = make_method("contrastive_local_learning", {"eta": 0.1, "learn_s": 1e-3})
-        method.prepare(model := nn.Sequential(one), Setting(1, 1, 2, 0.1, dtype=torch.float64))
-        before, target = one.controls.detach().clone(), model(x).detach() + error
-        method.step(model, x, target, half_square, torch.optim.SGD(model.parameters(), lr=0.1))
-        return one.controls.detach() - before
-
     far, near = learned(0.1), learned(0.01)
     assert float(far.abs().max()) > 1e-4
     torch.testing.assert_close(10 * near, far, rtol=0.2, atol=float(far.abs().max()) / 50)
+
+
+def test_a_target_beyond_reach_is_one_that_is_as_far_as_targets_get() -> None:
+    torch.testing.assert_close(learned(100.0), learned(1.0), rtol=0, atol=1e-9)
 
 
 def test_a_board_that_learns_stands_alone() -> None:
