@@ -35,7 +35,7 @@ class ContrastiveLocalLearningOptions(MethodOptions):
             itself with the squared error `|y - t|²/2`. The board moves its controls by what a sample says, whole, so
             targets must come nearer as errors get small: pulled as hard as wrong samples, right ones undo what was
             learned of these.
-        most: The farthest that a target lies from an output, however large the error.
+        most: The farthest that a target lies from an output, in units of outputs, however large the error.
         learn_s: How long each sample is learned, in s; it falls to nothing over the training.
     """
 
